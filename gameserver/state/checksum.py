@@ -1,0 +1,62 @@
+"""The checksum of a room: the sum modulo 2^32 of a CRC-32 per (entity, field, value).
+
+A sum does not depend on order, so a committer updates it from what it changes alone and a replica
+recomputes only what changed. Rule and vectors: docs/protocol.md, Checksum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+from gameserver.state.values import canonical
+
+MASK = 0xFFFFFFFF
+
+Fields = Mapping[str, Any]
+
+
+@lru_cache(maxsize=1 << 16)
+def _prefix(entity: str, field: str) -> int:
+    return crc32(b"%b\0%b\0" % (entity.encode(), field.encode()))
+
+
+def field_sum(entity: str, field: str, value: Any) -> int:
+    """What one field contributes."""
+    return crc32(canonical(value), _prefix(entity, field))
+
+
+def entity_sum(entity: str, fields: Fields) -> int:
+    """What an existing entity contributes; one without fields contributes too."""
+    if not fields:
+        return crc32(b"%b\0" % entity.encode())
+    total = 0
+    for field, value in fields.items():
+        total += crc32(canonical(value), _prefix(entity, field))
+    return total & MASK
+
+
+def room_sum(state: Mapping[str, Fields]) -> int:
+    """The checksum of a whole state, from nothing."""
+    return sum(entity_sum(entity, fields) for entity, fields in state.items()) & MASK
+
+
+def change_sum(entity: str, before: Fields | None, after: Fields | None) -> int:
+    """By how much (mod 2^32) the sum changes when an entity goes from `before` to `after`; None is absent."""
+    if not before or not after:
+        gone = 0 if before is None else entity_sum(entity, before)
+        come = 0 if after is None else entity_sum(entity, after)
+        return (come - gone) & MASK
+    total = 0
+    for field, value in after.items():
+        old = before.get(field)
+        if old is None:
+            total += field_sum(entity, field, value)
+        elif old is not value and (type(old) is not type(value) or old != value):
+            total += field_sum(entity, field, value) - field_sum(entity, field, old)
+    for field, old in before.items():
+        if field not in after:
+            total -= field_sum(entity, field, old)
+    return total & MASK
