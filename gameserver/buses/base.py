@@ -30,8 +30,8 @@ commit reach `on_commit` before the reply to that commit is returned, unless the
 `ForeignEpoch` says that the store's content is not what this worker knew (lost or replaced): everything
 must be reloaded under `epoch()`.
 
-**Claims.** A group that conflicts and carries a `claim` reserves the contested entity: the next few groups of others that
-touch it are refused, until a group with that claim commits.
+**Claims.** A group that conflicts and carries a `claim` reserves the contested entity: the next few groups
+of others that touch it are refused, until a group with that claim commits.
 """
 
 from __future__ import annotations
@@ -148,7 +148,10 @@ class RoomSnapshot:
 
 @dataclass(slots=True)
 class Lease:
-    """`token` is the fence of whoever holds it; it grows with every change of owner, also across a loss of the store."""
+    """`token` is the fence of whoever holds it.
+
+    It grows with every change of owner, also across a loss of the store.
+    """
 
     owner: str
     token: int
@@ -167,7 +170,10 @@ class BusStats:
 
 @dataclass(slots=True)
 class StoreLimits:
-    """`log_bytes` and `log_age` (seconds) cap each room's log; `command_memory` is for how many seconds at least a command's answer is remembered."""
+    """`log_bytes` and `log_age` (seconds) cap each room's log.
+
+    `command_memory` is for how many seconds at least a command's answer is remembered.
+    """
 
     log_bytes: int = 1 << 20
     log_age: float = 300.0

@@ -68,9 +68,7 @@ def difference(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> di
     if before is None:
         return dict(after)
     changed = {
-        field: value
-        for field, value in after.items()
-        if field not in before or not identical(before[field], value)
+        field: value for field, value in after.items() if field not in before or not identical(before[field], value)
     }
     changed.update((field, None) for field in before if field not in after)
     return changed

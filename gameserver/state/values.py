@@ -81,9 +81,10 @@ def _float(value: Value) -> float:
             value = float(value)
         except OverflowError:
             raise InvalidValue("the number does not fit a float64") from None
-    if not math.isfinite(value):
+    number: float = value
+    if not math.isfinite(number):
         raise InvalidValue("a float must be finite")
-    return value
+    return number
 
 
 def _f32(value: Value) -> float:
