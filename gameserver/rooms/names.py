@@ -1,0 +1,122 @@
+"""The names of rooms and entities, and the patterns that match rooms (docs/protocol.md, Messages).
+
+A room is `global`, `control`, `sector:<id>`, `team:<id>` or `private:<player>`; `worker:<id>` is the
+service's own and is never named to or by a client. A pattern is a room's name, or a kind of room with `*` in
+place of the id.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeGuard
+
+from gameserver.errors import InvalidArgument
+
+MAX_ID = 64
+MAX_ENTITY = 96
+"""Both in characters."""
+
+GLOBAL = "global"
+CONTROL = "control"
+
+_ID = r"[A-Za-z0-9_.@|+-]{1,64}"
+_is_id = re.compile(_ID).fullmatch
+_split = re.compile(rf"(global|control)|(sector|team|private|worker):({_ID})").fullmatch
+_split_pattern = re.compile(rf"global|control|(?:sector|team|private):(?:\*|{_ID})").fullmatch
+
+
+class RoomKind(StrEnum):
+    GLOBAL = "global"
+    CONTROL = "control"
+    SECTOR = "sector"
+    TEAM = "team"
+    PRIVATE = "private"
+    WORKER = "worker"
+
+
+class RoomName(NamedTuple):
+    """A room's name taken apart; `id` is empty for the kinds of which there is only one room."""
+
+    kind: RoomKind
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}" if self.id else self.kind.value
+
+
+def is_id(value: Any) -> TypeGuard[str]:
+    """Whether this names a player, a team or a sector: 1 to 64 of `A-Z a-z 0-9 _ . @ | + -`."""
+    return type(value) is str and _is_id(value) is not None
+
+
+def read_room(name: Any) -> RoomName | None:
+    """The room's name taken apart, or None for what names no room."""
+    match = _split(name) if type(name) is str else None
+    if match is None:
+        return None
+    single, kind, room_id = match.groups()
+    return RoomName(RoomKind(single), "") if single else RoomName(RoomKind(kind), room_id)
+
+
+def parse_room(name: Any) -> RoomName:
+    """As `read_room`. Raises InvalidArgument for what names no room."""
+    room = read_room(name)
+    if room is None:
+        raise InvalidArgument("that is not the name of a room")
+    return room
+
+
+def is_room(name: Any) -> TypeGuard[str]:
+    """Whether a client may ever hear this room's name: internal rooms are none."""
+    room = read_room(name)
+    return room is not None and room.kind is not RoomKind.WORKER
+
+
+def sector_room(sector: str) -> str:
+    return f"sector:{sector}"
+
+
+def team_room(team: str) -> str:
+    return f"team:{team}"
+
+
+def private_room(player: str) -> str:
+    return f"private:{player}"
+
+
+def worker_room(worker: str) -> str:
+    return f"worker:{worker}"
+
+
+def is_entity(value: Any) -> TypeGuard[str]:
+    """Whether this can name an entity: 1 to 96 printable characters."""
+    # Entities are keys of maps: in JavaScript this one would reach every object's prototype.
+    return type(value) is str and 0 < len(value) <= MAX_ENTITY and value.isprintable() and value != "__proto__"
+
+
+def kind_of(entity: str) -> str:
+    """The entity's kind: what stands before the first colon, or the whole id."""
+    return entity.partition(":")[0]
+
+
+def player_entity(player: str) -> str:
+    """The id of a player's presence in sector and team rooms."""
+    return f"player:{player}"
+
+
+def is_pattern(value: Any) -> TypeGuard[str]:
+    """Whether this is a room's name or a kind of room with `*` for the id; internal rooms have no patterns."""
+    return type(value) is str and _split_pattern(value) is not None
+
+
+def matches(pattern: str, room: str) -> bool:
+    """Whether a pattern matches a room's name; what is not a pattern matches nothing."""
+    if not is_pattern(pattern) or not is_room(room):
+        return False
+    return pattern == room or (pattern.endswith(":*") and room.startswith(pattern[:-1]))
+
+
+def entity_matches(pattern: str, entity: str) -> bool:
+    """Whether an entity id or `kind:*`, as a subscription lists them, takes in this entity."""
+    return pattern == entity or (pattern.endswith(":*") and kind_of(entity) == pattern[:-2])

@@ -1,0 +1,33 @@
+"""What a connection offers the runtime, whatever server it came in by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Channel(Protocol):
+    """One member's way out. Nothing here blocks or raises because the peer is gone: after the connection's
+    end, writes are dropped and `unsent()` is 0.
+
+    `text` is True for JSON text frames, False for MessagePack binary frames.
+    """
+
+    @property
+    def text(self) -> bool: ...
+
+    def write(self, frame: bytes) -> None:
+        """Send one or more whole, unmasked server frames, after everything written before."""
+
+    def unsent(self) -> int:
+        """Bytes accepted by `write` that the kernel has not taken yet: 0 for a healthy member."""
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """`callback()` is called on the event loop each time `unsent()` falls to 0 after having been above.
+        One callback: a later one replaces it."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake after what was written; what is written later is dropped."""
+
+    def abort(self) -> None:
+        """Drop the TCP connection at once, with whatever is still unsent."""
