@@ -1,0 +1,183 @@
+"""What one run of game code reads and writes, recorded: the reads are compared at commit, the writes are the delta.
+
+A *draft* lies over the uncommitted writes of its batch (`Pending`), and those over the replicas. It hands out
+plain objects, private copies of entities, and finds out at its end what was changed. A draft that is
+dropped leaves no trace: it is the savepoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gameserver.errors import GameserverError, InvalidValue, NotFound
+from gameserver.state.commit import Event
+from gameserver.state.kinds import Schema, check_entity_id, kind_of
+from gameserver.state.replica import Replica
+from gameserver.state.values import free_form
+
+Content = dict[str, Any]
+Pending = Mapping[str, Mapping[str, Content | None]]
+"""Room to entity to its uncommitted content (None: deleted) in the batch being built."""
+
+
+class RoomNotLoaded(GameserverError):
+    """The room has no replica here yet: load it and run the command again."""
+
+    code = "unavailable"
+
+    def __init__(self, room: str) -> None:
+        super().__init__(f"{room} is not loaded on this worker")
+        self.room = room
+
+
+class RoomDraft:
+    """One room as a command sees it: a mapping of entity ids to objects of their kinds.
+
+    Objects are private copies: assign to their attributes, and that is the delta.
+    """
+
+    def __init__(self, room: str, draft: Draft) -> None:
+        self.room = room
+        self._draft = draft
+        self._replica: Replica | None = None
+        self._handed: dict[str, Any] = {}
+        self._deleted: set[str] = set()
+        self._created: set[str] = set()
+        self.read: set[str] = set()
+        self.membership = False
+        self.events: list[Event] = []
+
+    def __getitem__(self, entity: str) -> Any:
+        """Raises NotFound when there is no such entity."""
+        thing = self.get(entity)
+        if thing is None:
+            raise NotFound(f"there is no {entity!r} in {self.room}")
+        return thing
+
+    def get(self, entity: str) -> Any:
+        """The entity's object, or None."""
+        thing = self._handed.get(entity)
+        if thing is not None:
+            return thing
+        content = self._content(entity)
+        if content is None or entity in self._deleted:
+            return None
+        thing = self._handed[entity] = self._draft.schema.kind(entity).thaw(content)
+        return thing
+
+    def __contains__(self, entity: str) -> bool:
+        if entity in self._handed:
+            return True
+        return self._content(entity) is not None and entity not in self._deleted
+
+    def ids(self, kind: str | None = None) -> list[str]:
+        """The ids of all entities, or of one kind, in order. Depends on every creation and deletion in the room."""
+        self.membership = True
+        pending = self._draft.pending.get(self.room, {})
+        present = {entity for entity in self._loaded().entities if pending.get(entity, True) is not None}
+        present.update(entity for entity, content in pending.items() if content is not None)
+        present.update(self._handed)
+        present -= self._deleted
+        return sorted(entity for entity in present if kind is None or kind_of(entity) == kind)
+
+    def all(self, kind: str) -> Iterator[tuple[str, Any]]:
+        """Every entity of a kind as (id, object)."""
+        for entity in self.ids(kind):
+            yield entity, self[entity]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids())
+
+    def create(self, entity: str, /, **content: Any) -> Any:
+        """A new entity of its declared kind. Raises InvalidValue when the id is taken or a value does not fit."""
+        check_entity_id(entity)
+        if entity in self:
+            raise InvalidValue(f"{entity!r} exists already in {self.room}")
+        kind = self._draft.schema.kind(entity)
+        thing = kind.create(content)
+        kind.freeze(thing, None)
+        self._handed[entity] = thing
+        self._created.add(entity)
+        self._deleted.discard(entity)
+        return thing
+
+    def delete(self, entity: str) -> None:
+        """Raises NotFound when there is no such entity."""
+        if entity not in self:
+            raise NotFound(f"there is no {entity!r} in {self.room}")
+        self._handed.pop(entity, None)
+        self._created.discard(entity)
+        self._deleted.add(entity)
+
+    def discard(self, entity: str) -> None:
+        """Delete the entity if it exists."""
+        if entity in self:
+            self.delete(entity)
+
+    def event(self, name: str, /, priority: str | int | None = None, **data: Any) -> None:
+        """Append an event to the room's log, in the lane of the command unless `priority` says otherwise."""
+        lane = self._draft.lane if priority is None else self._draft.lane_of(priority)
+        self.events.append(Event(name, free_form(data), self._draft.sender, lane))
+
+    def _loaded(self) -> Replica:
+        if self._replica is None:
+            self._replica = self._draft.replica_of(self.room)
+        return self._replica
+
+    def _content(self, entity: str) -> Content | None:
+        """What the entity holds before this draft; the question itself is recorded as a read."""
+        self.read.add(entity)
+        pending = self._draft.pending.get(self.room)
+        if pending is not None and entity in pending:
+            return pending[entity]
+        return self._loaded().entities.get(entity)
+
+    def writes(self) -> dict[str, Content | None]:
+        """What this draft changed: entity to its whole new content, or None when deleted.
+
+        Raises InvalidValue for a value that may not enter state.
+        """
+        changed: dict[str, Content | None] = {}
+        for entity in self._deleted:
+            if self._content(entity) is not None:
+                changed[entity] = None
+        for entity, thing in self._handed.items():
+            before = self._content(entity)
+            after = self._draft.schema.kind(entity).freeze(thing, before)
+            if after is not None:
+                changed[entity] = after
+        return changed
+
+
+class Draft:
+    """All rooms that one run of game code touches.
+
+    `replica_of(room)` gives a loaded replica or raises RoomNotLoaded; `sender` becomes the `from` of events;
+    `lane` is their default priority.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        pending: Pending,
+        replica_of: Callable[[str], Replica],
+        *,
+        sender: str | None = None,
+        lane: int = 3,
+        lane_of: Callable[[str | int], int] = int,
+    ) -> None:
+        self.schema = schema
+        self.pending = pending
+        self.replica_of = replica_of
+        self.sender = sender
+        self.lane = lane
+        self.lane_of = lane_of
+        self.rooms: dict[str, RoomDraft] = {}
+
+    def room(self, name: str) -> RoomDraft:
+        """The room's draft; nothing needs to be loaded until something is read."""
+        room = self.rooms.get(name)
+        if room is None:
+            room = self.rooms[name] = RoomDraft(name, self)
+        return room

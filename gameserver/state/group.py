@@ -1,0 +1,128 @@
+"""A group: runs of game code that are accepted or refused together, and what they amount to.
+
+Runs join one group when a later one saw what an earlier one wrote. What a group sends to the store is
+computed at its end, from the replicas (the state before the batch) and its final writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gameserver.state.checksum import MASK, change_sum
+from gameserver.state.commit import Event, Part, encode_part
+from gameserver.state.delta import difference
+from gameserver.state.draft import Content, Draft
+from gameserver.state.replica import Replica
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class RoomFootprint:
+    """What a group touched in one room. `events` carry the order of their run within the batch."""
+
+    reads: set[str] = field(default_factory=set)
+    writes: dict[str, Content | None] = field(default_factory=dict)
+    membership: bool = False
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    siblings: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class RoomChange:
+    """A room's share of a group, ready for the store; see `gameserver.buses.base.RoomPart`."""
+
+    room: str
+    base: int
+    reads: dict[str, bool]
+    writes: dict[str, bytes | None]
+    membership: bool
+    membership_changed: bool
+    sum_change: int
+    part: bytes
+
+
+class Footprint:
+    """Reads, writes and events of a group, room by room."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, RoomFootprint] = {}
+
+    def add(self, draft: Draft, writes: dict[str, dict[str, Content | None]], order: int) -> None:
+        """Take in one run; `writes` is what its rooms' `writes()` said."""
+        changed = [room for room, drafted in draft.rooms.items() if writes.get(room) or drafted.events]
+        for room, drafted in draft.rooms.items():
+            footprint = self.rooms.get(room)
+            if footprint is None:
+                footprint = self.rooms[room] = RoomFootprint()
+            footprint.reads |= drafted.read
+            footprint.membership |= drafted.membership
+            footprint.writes.update(writes.get(room, {}))
+            footprint.events.extend((order, event) for event in drafted.events)
+            if len(changed) > 1 and (writes.get(room) or drafted.events):
+                footprint.siblings.update(changed)
+
+    def absorb(self, other: Footprint) -> None:
+        """Become the union; no entity is written by both."""
+        for room, theirs in other.rooms.items():
+            ours = self.rooms.setdefault(room, RoomFootprint())
+            ours.reads |= theirs.reads
+            ours.membership |= theirs.membership
+            ours.writes.update(theirs.writes)
+            ours.events.extend(theirs.events)
+            ours.siblings |= theirs.siblings
+
+    def changes(self, replica_of: Callable[[str], Replica], no_base: int) -> list[RoomChange]:
+        """What to send to the store, in the rooms' order of first touch.
+
+        A room in which nothing was read has the base `no_base`: it only appends events.
+        """
+        return [self._change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
+
+    @staticmethod
+    def _change(room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int) -> RoomChange:
+        part = Part([], {}, [], [])
+        blobs: dict[str, bytes | None] = {}
+        reads: dict[str, bool] = {}
+        base, total, membership_changed = no_base, 0, False
+        if footprint.reads or footprint.membership:
+            replica = replica_of(room)
+            base, entities = replica.seq, replica.entities
+            reads = {entity: entity in entities for entity in footprint.reads}
+            for entity, after in footprint.writes.items():
+                before = entities.get(entity)
+                if not _changes(part, entity, before, after):
+                    continue
+                blobs[entity] = None if after is None else _encode(after)
+                total += change_sum(entity, before, after)
+                membership_changed |= (before is None) != (after is None)
+        if footprint.events:
+            footprint.events.sort(key=_order)
+            part.events = [event for _, event in footprint.events]
+        empty = not (part.dels or part.sets or part.events)
+        if not empty:
+            part.siblings = sorted(footprint.siblings - {room})
+        encoded = b"" if empty else encode_part(part)
+        return RoomChange(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, encoded)
+
+
+def _order(item: tuple[int, Event]) -> int:
+    return item[0]
+
+
+def _changes(part: Part, entity: str, before: Content | None, after: Content | None) -> bool:
+    """Put the change into the part; whether there is one."""
+    if after is None:
+        if before is None:
+            return False
+        part.dels.append(entity)
+        return True
+    changed: dict[str, Any] = difference(before, after)
+    if not changed and before is not None:
+        return False
+    part.sets[entity] = changed
+    return True
