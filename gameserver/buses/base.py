@@ -41,8 +41,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from gameserver.state.group import RoomPart
+
 Entity = str
 Room = str
+
+__all__ = ["Batch", "BatchReply", "Bus", "CommandKey", "Group", "GroupResult", "Lease", "Outcome", "RoomPart"]
 
 MEMBERSHIP = "\0"
 """The pseudo-entity that every create and delete stamps, and that iterating a room reads."""
@@ -64,26 +68,6 @@ class CommandKey:
     id: str
     body: bytes
     rooms: list[Room]
-
-
-@dataclass(slots=True)
-class RoomPart:
-    """What a group read and wrote of one room.
-
-    `reads` maps each entity read or written to whether it existed; `writes` gives each written entity's
-    whole new content (MessagePack) or None when deleted; `membership` says that the room was iterated;
-    `membership_changed` that entities were created or deleted. `sum_change` is added to the room's
-    checksum; `part` is an encoded `gameserver.state.commit.Part`, empty when nothing changed.
-    """
-
-    room: Room
-    base: int
-    reads: dict[Entity, bool]
-    writes: dict[Entity, bytes | None]
-    membership: bool
-    membership_changed: bool
-    sum_change: int
-    part: bytes
 
 
 @dataclass(slots=True)
@@ -208,6 +192,10 @@ class Bus(Protocol):
     async def unsubscribe(self, rooms: Iterable[Room]) -> None: ...
 
     async def commit(self, batch: Batch) -> BatchReply: ...
+
+    def publish(self, room: Room, payload: bytes) -> None:
+        """Send bytes that are not logged to whoever is subscribed to the room, through `on_commit` like the
+        rest; lost without a word when the store cannot be reached."""
 
     async def load(self, room: Room) -> RoomSnapshot: ...
 

@@ -33,8 +33,14 @@ class RoomFootprint:
 
 
 @dataclass(slots=True)
-class RoomChange:
-    """A room's share of a group, ready for the store; see `gameserver.buses.base.RoomPart`."""
+class RoomPart:
+    """What a group read and wrote of one room, as the store compares and applies it.
+
+    `reads` maps each entity read or written to whether it existed; `writes` gives each written entity's
+    whole new content (MessagePack) or None when deleted; `membership` says that the room was iterated;
+    `membership_changed` that entities were created or deleted. `sum_change` is added to the room's
+    checksum; `part` is an encoded `gameserver.state.commit.Part`, empty when nothing changed.
+    """
 
     room: str
     base: int
@@ -76,7 +82,7 @@ class Footprint:
             ours.events.extend(theirs.events)
             ours.siblings |= theirs.siblings
 
-    def changes(self, replica_of: Callable[[str], Replica], no_base: int) -> list[RoomChange]:
+    def changes(self, replica_of: Callable[[str], Replica], no_base: int) -> list[RoomPart]:
         """What to send to the store, in the rooms' order of first touch.
 
         A room in which nothing was read has the base `no_base`: it only appends events.
@@ -84,7 +90,7 @@ class Footprint:
         return [self._change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
 
     @staticmethod
-    def _change(room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int) -> RoomChange:
+    def _change(room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int) -> RoomPart:
         part = Part([], {}, [], [])
         blobs: dict[str, bytes | None] = {}
         reads: dict[str, bool] = {}
@@ -107,7 +113,7 @@ class Footprint:
         if not empty:
             part.siblings = sorted(footprint.siblings - {room})
         encoded = b"" if empty else encode_part(part)
-        return RoomChange(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, encoded)
+        return RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, encoded)
 
 
 def _order(item: tuple[int, Event]) -> int:
