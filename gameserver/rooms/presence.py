@@ -1,0 +1,89 @@
+"""Presence: who is where, as entities like any other.
+
+Shapes: in sector and team rooms `player:<id>` is the presence; in a private room `placement` remembers
+the sector and `session:<id>` each live device; in a worker's own room `session:<id>` lists what it holds, so that
+another worker can take over when it dies.
+"""
+
+from __future__ import annotations
+
+PRESENCE_KIND = "player"
+SESSION_KIND = "session"
+ONLINE, AWAY, BUSY, IN_COMBAT = "online", "away", "busy", "in_combat"
+STATUSES = (ONLINE, AWAY, BUSY, IN_COMBAT)
+CHOSEN_STATUSES = (ONLINE, AWAY, BUSY)
+"""Those a player may set; the rest is the server's."""
+
+
+class Presence:
+    """A player in a sector or team room; `devices` is 0 during the grace period."""
+
+    name: str = ""
+    status: str = ONLINE
+    devices: int = 0
+    team: str | None = None
+
+
+class Placement:
+    """Where a player is, kept while they are away."""
+
+    sector: str = ""
+
+
+class Session:
+    """A connection, in its player's private room (`worker`, `since`) and in its worker's (`player`, `team`).
+
+    `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while the connection lives.
+    """
+
+    worker: str = ""
+    player: str = ""
+    team: str | None = None
+    since: int = 0
+    left: int = 0
+
+
+class World:
+    """Marks, in the global room, that the world's rooms were filled."""
+
+    name: str = ""
+    created: int = 0
+
+
+class Worker:
+    """A worker in the control room; `beat` grows while it lives."""
+
+    beat: int = 0
+    started: int = 0
+    connections: int = 0
+    rooms: int = 0
+    commits: int = 0
+
+
+class Ticking:
+    """The simulation's switches, in the control room; `rate` multiplies every tick's frequency."""
+
+    running: bool = True
+    paused: bool = False
+    rate: float = 1.0
+    owner: str = ""
+
+
+BUILT_IN_KINDS: dict[str, type] = {
+    PRESENCE_KIND: Presence,
+    "placement": Placement,
+    SESSION_KIND: Session,
+    "world": World,
+    "worker": Worker,
+    "ticking": Ticking,
+}
+
+
+def presence_id(player: str) -> str:
+    return f"{PRESENCE_KIND}:{player}"
+
+
+def session_id(session: str) -> str:
+    return f"{SESSION_KIND}:{session}"
+
+
