@@ -1,0 +1,329 @@
+"""Keeps replicas of the rooms this worker needs at the store's position: subscribe, buffer, load, merge, repair.
+
+A room is *ready* when its replica stands at a known position and nothing is known to be missing. While it is
+loaded or repaired, publications are buffered. What publications lost is found by a gap in `seq`, by the
+seq that a commit's reply proves (`expect`), or by comparing positions with the store (`check`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gameserver.buses.base import Bus
+from gameserver.errors import ForeignEpoch, GameserverError, Unavailable
+from gameserver.runtime.supervise import Supervisor
+from gameserver.state.commit import Commit, PoisonCommit, decode_commit
+from gameserver.state.draft import RoomNotLoaded
+from gameserver.state.position import Position
+from gameserver.state.replica import Receipt, Replica, decode_entities
+from gameserver.state.signal import decode_signal, is_signal
+
+MAX_BUFFERED = 4096
+"""Publications kept for a room that is being loaded; beyond it is loaded again."""
+LOADS_AT_ONCE = 32
+RETRY_FIRST, RETRY_LAST = 0.05, 1.0
+LINGER = 30.0
+"""Seconds a replica nobody holds is kept: the next command probably wants it again."""
+
+
+class Listener(Protocol):
+    """Who is told, synchronously and in order, what happens to replicas."""
+
+    def applied(self, replica: Replica, commit: Commit) -> None: ...
+
+    def reloaded(self, replica: Replica, before: Position) -> None:
+        """The replica jumped to a snapshot; `before` is where it stood."""
+
+    def signalled(self, room: str, key: str, data: object, sender: str | None) -> None: ...
+
+
+@dataclass(slots=True)
+class ReplicationStats:
+    """Counters since start. `repairs` were filled from the log, `reloads` needed a snapshot; `lost_tails` were
+    found by comparing positions, `lost_echoes` by a commit's reply."""
+
+    applied: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    repairs: int = 0
+    reloads: int = 0
+    lost_tails: int = 0
+    lost_echoes: int = 0
+    poison: int = 0
+    drift: int = 0
+    loads: int = 0
+
+
+@dataclass(slots=True)
+class _Room:
+    replica: Replica
+    loaded: bool = False
+    reload: bool = True
+    """The next mend must take a snapshot."""
+    holders: int = 0
+    used: float = 0.0
+    buffer: list[Commit] = field(default_factory=list)
+    mending: asyncio.Task[None] | None = None
+    waiters: list[asyncio.Future[Replica]] = field(default_factory=list)
+
+
+class Replication:
+    """All replicas of one worker."""
+
+    def __init__(self, bus: Bus, listener: Listener, supervisor: Supervisor, now: Callable[[], float]) -> None:
+        self._bus = bus
+        self._listener = listener
+        self._supervisor = supervisor
+        self._now = now
+        self._rooms: dict[str, _Room] = {}
+        self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
+        self.stats = ReplicationStats()
+        self.epoch = 0
+
+    async def start(self) -> None:
+        """Connect the bus and learn the epoch. Raises Unavailable."""
+        await self._bus.start(self._receive, self._lost)
+        self.epoch = await self._bus.epoch()
+
+    # -- who needs which room -------------------------------------------------------------------------
+
+    def ready(self, room: str) -> Replica:
+        """The replica, for game code. Raises RoomNotLoaded while it is not known to be complete."""
+        entry = self._rooms.get(room)
+        if entry is None or entry.mending is not None or not entry.loaded:
+            raise RoomNotLoaded(room)
+        entry.used = self._now()
+        return entry.replica
+
+    def replica(self, room: str) -> Replica | None:
+        """The replica as it is, perhaps behind; None when the room was never loaded."""
+        entry = self._rooms.get(room)
+        return entry.replica if entry is not None and entry.loaded else None
+
+    def follows(self, room: str) -> bool:
+        """Whether commits of this room are applied here."""
+        entry = self._rooms.get(room)
+        return entry is not None and entry.loaded
+
+    def rooms(self) -> list[str]:
+        return list(self._rooms)
+
+    def want(self, room: str) -> asyncio.Future[Replica]:
+        """A future of the ready replica; loading starts now and is shared by all who want it."""
+        entry = self._entry(room)
+        future: asyncio.Future[Replica] = asyncio.get_running_loop().create_future()
+        if entry.loaded and entry.mending is None:
+            future.set_result(entry.replica)
+        else:
+            entry.waiters.append(future)
+            self._mend(room, entry)
+        return future
+
+    async def hold(self, room: str, deadline: float = 5.0) -> Replica:
+        """Follow the room until `release`, and return its ready replica. Raises Unavailable after `deadline` s."""
+        entry = self._entry(room)
+        entry.holders += 1
+        try:
+            async with asyncio.timeout(deadline):
+                return await self.want(room)
+        except BaseException as error:
+            self.release(room)
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"{room} could not be loaded in time", retry_after=1.0) from None
+            raise
+
+    def release(self, room: str) -> None:
+        entry = self._rooms.get(room)
+        if entry is not None and entry.holders:
+            entry.holders -= 1
+            entry.used = self._now()
+
+    async def sweep(self) -> None:
+        """Forget replicas that nobody has held or used for a while."""
+        oldest = self._now() - LINGER
+        idle = [
+            room
+            for room, entry in self._rooms.items()
+            if not entry.holders and entry.used < oldest and entry.mending is None
+        ]
+        for room in idle:
+            del self._rooms[room]
+        if idle:
+            await self._bus.unsubscribe(idle)
+
+    def _entry(self, room: str) -> _Room:
+        entry = self._rooms.get(room)
+        if entry is None:
+            entry = self._rooms[room] = _Room(Replica(room, self.epoch))
+        entry.used = self._now()
+        return entry
+
+    # -- what the bus says ------------------------------------------------------------------------------
+
+    def _receive(self, room: str, payload: bytes) -> None:
+        entry = self._rooms.get(room)
+        if entry is None:
+            return
+        try:
+            if is_signal(payload):
+                key, data, sender = decode_signal(payload)
+                self._listener.signalled(room, key, data, sender)
+                return
+            commit = decode_commit(payload)
+        except PoisonCommit:
+            self.stats.poison += 1
+            return
+        if entry.mending is not None:
+            self._buffer(entry, commit)
+        else:
+            self._take(room, entry, commit)
+
+    def _take(self, room: str, entry: _Room, commit: Commit) -> None:
+        receipt = entry.replica.receive(commit)
+        if receipt is Receipt.APPLIED:
+            self.stats.applied += 1
+            self._listener.applied(entry.replica, commit)
+        elif receipt is Receipt.DUPLICATE:
+            self.stats.duplicates += 1
+        else:
+            self.stats.gaps += receipt is Receipt.GAP
+            entry.reload = entry.reload or receipt is Receipt.FOREIGN_EPOCH
+            self._buffer(entry, commit)
+            self._mend(room, entry)
+
+    def _buffer(self, entry: _Room, commit: Commit) -> None:
+        if len(entry.buffer) >= MAX_BUFFERED:
+            entry.buffer.clear()
+            entry.reload = True
+        entry.buffer.append(commit)
+
+    def _lost(self) -> None:
+        self._supervisor.start(self._check_soon(), "positions after a lost connection")
+
+    async def _check_soon(self) -> None:
+        delay = RETRY_FIRST
+        while True:
+            try:
+                await self.check()
+                return
+            except Unavailable:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_LAST)
+
+    def expect(self, room: str, seq: int) -> None:
+        """A commit's reply said the room is at `seq`: its publication came before, so what is missing now is lost."""
+        entry = self._rooms.get(room)
+        if entry is not None and entry.loaded and entry.mending is None and entry.replica.seq < seq:
+            self.stats.lost_echoes += 1
+            self._mend(room, entry)
+
+    def distrust(self, room: str) -> None:
+        """The replica was found to be wrong: take a snapshot."""
+        entry = self._rooms.get(room)
+        if entry is not None:
+            entry.reload = True
+            self._mend(room, entry)
+
+    async def check(self) -> None:
+        """Compare every replica's position with the store's; repair what is behind. Raises Unavailable."""
+        rooms = [room for room, entry in self._rooms.items() if entry.mending is None]
+        epoch, positions = await self._bus.positions(rooms)
+        if epoch != self.epoch:
+            self.epoch = await self._bus.epoch()
+        for room, seq in zip(rooms, positions, strict=True):
+            entry = self._rooms.get(room)
+            if entry is None or entry.mending is not None:
+                continue
+            if entry.replica.epoch != self.epoch or entry.replica.seq > seq:
+                entry.reload = True
+                self._mend(room, entry)
+            elif entry.replica.seq < seq:
+                self.stats.lost_tails += 1
+                self._mend(room, entry)
+
+    # -- mending -----------------------------------------------------------------------------------------
+
+    def _mend(self, room: str, entry: _Room) -> None:
+        if entry.mending is None:
+            entry.mending = self._supervisor.start(self._mending(room, entry), f"mending {room}")
+
+    async def _mending(self, room: str, entry: _Room) -> None:
+        delay = RETRY_FIRST
+        try:
+            while self._rooms.get(room) is entry:
+                try:
+                    async with self._loads:
+                        if await self._mend_once(room, entry):
+                            break
+                except ForeignEpoch:
+                    entry.reload = True
+                    with contextlib.suppress(GameserverError):
+                        self.epoch = await self._bus.epoch()
+                except Unavailable:
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, RETRY_LAST)
+        finally:
+            entry.mending = None
+        self._tell_waiters(entry)
+
+    async def _mend_once(self, room: str, entry: _Room) -> bool:
+        """One attempt; whether nothing is missing any more."""
+        if not entry.loaded:
+            await self._bus.subscribe([room])
+        if entry.reload or not await self._fill(room, entry):
+            await self._load(room, entry)
+        return self._drain(entry)
+
+    async def _fill(self, room: str, entry: _Room) -> bool:
+        """Fetch the missing commits from the log; False when the log no longer has them."""
+        while True:
+            payloads = await self._bus.read_log(room, entry.replica.seq)
+            for payload in payloads:
+                commit = decode_commit(payload)
+                receipt = entry.replica.receive(commit)
+                if receipt is Receipt.APPLIED:
+                    self.stats.applied += 1
+                    self._listener.applied(entry.replica, commit)
+                elif receipt is not Receipt.DUPLICATE:
+                    return False
+            if len(payloads) < 2:
+                break
+        self.stats.repairs += 1
+        _, (seq,) = await self._bus.positions([room])
+        return entry.replica.seq >= seq
+
+    async def _load(self, room: str, entry: _Room) -> None:
+        snapshot = await self._bus.load(room)
+        before = entry.replica.position
+        entry.replica.load(snapshot.epoch, snapshot.seq, snapshot.sum, decode_entities(snapshot.entities))
+        entry.reload = False
+        self.stats.loads += 1
+        if entry.loaded:
+            self.stats.reloads += 1
+            self._listener.reloaded(entry.replica, before)
+        entry.loaded = True
+
+    def _drain(self, entry: _Room) -> bool:
+        buffered, entry.buffer = sorted(entry.buffer, key=lambda commit: commit.header.seq), []
+        for place, commit in enumerate(buffered):
+            receipt = entry.replica.receive(commit)
+            if receipt is Receipt.APPLIED:
+                self.stats.applied += 1
+                self._listener.applied(entry.replica, commit)
+            elif receipt is Receipt.GAP:
+                entry.buffer = buffered[place:]
+                return False
+            elif receipt is Receipt.FOREIGN_EPOCH and commit.header.epoch > entry.replica.epoch:
+                entry.reload = True
+                return False
+        return True
+
+    def _tell_waiters(self, entry: _Room) -> None:
+        waiters, entry.waiters = entry.waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(entry.replica)
