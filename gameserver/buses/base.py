@@ -41,12 +41,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
-from gameserver.state.group import RoomPart
+from gameserver.errors import GameserverError
+from gameserver.state.group import RoomPart as RoomPart
 
 Entity = str
 Room = str
-
-__all__ = ["Batch", "BatchReply", "Bus", "CommandKey", "Group", "GroupResult", "Lease", "Outcome", "RoomPart"]
 
 MEMBERSHIP = "\0"
 """The pseudo-entity that every create and delete stamps, and that iterating a room reads."""
@@ -54,6 +53,16 @@ MEMBERSHIP = "\0"
 NO_BASE = -1
 CLAIM_REFUSALS = 4
 """How many groups of others a claim turns away before it lapses."""
+
+CLAIMS_PER_ROOM = 64
+"""Beyond these the oldest claim lapses, so that claims nobody takes up are bounded."""
+
+BATCH_MEMORY = 600.0
+"""For how many seconds at least a worker's last batch and its reply are remembered."""
+
+
+class StaleBatch(GameserverError):
+    """The batch is older than the worker's last one; it changed nothing and never will."""
 
 
 @dataclass(slots=True)
