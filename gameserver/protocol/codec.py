@@ -1,0 +1,93 @@
+"""The two encodings of the wire. Both carry the same maps; only binary values look different:
+bin in MessagePack, `{"$bin": base64}` in JSON (docs/protocol.md, Messages).
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+import orjson
+
+from gameserver.errors import BadMessage
+from gameserver.protocol.frames import encode_frame
+
+BINARY_KEY = "$bin"
+
+
+class Codec:
+    """One encoding. `text` tells whether its messages travel in text frames."""
+
+    __slots__ = ("_read", "encode", "subprotocol", "text")
+
+    encode: Callable[[Any], bytes]
+    """The payload of a message. Bytes may stand anywhere in it; NaN and infinities must not."""
+
+    def __init__(
+        self, subprotocol: str, text: bool, encode: Callable[[Any], bytes], read: Callable[[bytes], Any]
+    ) -> None:
+        self.subprotocol = subprotocol
+        self.text = text
+        self.encode = encode
+        self._read = read
+
+    def __repr__(self) -> str:
+        return f"Codec({self.subprotocol!r})"
+
+    def frame(self, message: Any) -> bytes:
+        """The message as one ready-made server frame."""
+        return encode_frame(self.encode(message), self.text)
+
+    def decode(self, payload: bytes) -> dict[str, Any]:
+        """A message of the server, read by a client; binary in a signal's data is bytes again.
+
+        Nothing is validated beyond its being a map: what a server reads goes through
+        `gameserver.protocol.incoming`. Raises BadMessage.
+        """
+        try:
+            message = self._read(payload)
+        except (ValueError, RecursionError, msgspec.DecodeError) as error:
+            raise BadMessage(f"not a message in {self.subprotocol}: {error}") from None
+        if type(message) is not dict:
+            raise BadMessage("not a map")
+        if self.text and message.get("type") == "signal":
+            message["data"] = restore_binary(message.get("data"))
+        return message
+
+
+def binary_of(mapping: Mapping[str, Any]) -> bytes:
+    """The bytes that `{"$bin": base64}` stands for. Raises ValueError when it is not exactly that."""
+    encoded = mapping[BINARY_KEY]
+    if len(mapping) != 1 or type(encoded) is not str:
+        raise ValueError(f"{BINARY_KEY} stands alone in its map, beside a base64 string")
+    return binascii.a2b_base64(encoded, strict_mode=True)
+
+
+def restore_binary(value: Any) -> Any:
+    """A copy of a JSON value in which every `{"$bin": base64}` is bytes. Raises BadMessage for bad base64."""
+    if type(value) is list:
+        return [restore_binary(item) for item in value]
+    if type(value) is dict:
+        if BINARY_KEY not in value:
+            return {key: restore_binary(item) for key, item in value.items()}
+        try:
+            return binary_of(value)
+        except ValueError as error:
+            raise BadMessage(str(error)) from None
+    return value
+
+
+def _json_binary(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {BINARY_KEY: binascii.b2a_base64(value, newline=False).decode()}
+    raise TypeError(f"{type(value).__name__} has no place on the wire")
+
+
+JSON = Codec("gameserver.v1.json", True, partial(orjson.dumps, default=_json_binary), orjson.loads)
+MSGPACK = Codec("gameserver.v1.msgpack", False, msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode)
+
+CODECS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}
+"""By the name a client offers in the handshake."""
