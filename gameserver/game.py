@@ -68,8 +68,8 @@ class Game:
         self, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
     ) -> Callable[[C], C]: ...
     def entity(
-        self, cls: C | None = None, /, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
-    ) -> C | Callable[[C], C]:
+        self, cls: Any = None, /, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
+    ) -> Any:
         """Declare a kind of entity: a class with annotated fields. Ids of the kind are `<kind>` or `<kind>:<anything>`.
 
         The kind is the class's name in lower case unless `kind` says otherwise; `priority` is the lane in which
@@ -77,7 +77,7 @@ class Game:
         Raises TypeError for a field of a type that state cannot have, ValueError for a kind declared twice.
         """
 
-        def declare(declared: C) -> C:
+        def declare(declared: type) -> type:
             name = kind or declared.__name__.lower()
             self.schema.add(Kind(name, declared, Priority.of(priority)))
             return declared

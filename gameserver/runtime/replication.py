@@ -25,6 +25,7 @@ from gameserver.state.signal import decode_signal, is_signal
 MAX_BUFFERED = 4096
 """Publications kept for a room that is being loaded; beyond it is loaded again."""
 LOADS_AT_ONCE = 32
+READ_AT_ONCE = 1000
 RETRY_FIRST, RETRY_LAST = 0.05, 1.0
 LINGER = 30.0
 """Seconds a replica nobody holds is kept: the next command probably wants it again."""
@@ -263,7 +264,8 @@ class Replication:
                     entry.reload = True
                     with contextlib.suppress(GameserverError):
                         self.epoch = await self._bus.epoch()
-                except Unavailable:
+                except (Unavailable, PoisonCommit) as error:
+                    self.stats.poison += isinstance(error, PoisonCommit)
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, RETRY_LAST)
         finally:
@@ -280,21 +282,24 @@ class Replication:
 
     async def _fill(self, room: str, entry: _Room) -> bool:
         """Fetch the missing commits from the log; False when the log no longer has them."""
-        while True:
-            payloads = await self._bus.read_log(room, entry.replica.seq)
+        fetched = READ_AT_ONCE
+        while fetched == READ_AT_ONCE:
+            payloads = await self._bus.read_log(room, entry.replica.seq, READ_AT_ONCE)
+            fetched = len(payloads)
             for payload in payloads:
-                commit = decode_commit(payload)
-                receipt = entry.replica.receive(commit)
+                receipt = entry.replica.receive(commit := decode_commit(payload))
                 if receipt is Receipt.APPLIED:
                     self.stats.applied += 1
                     self._listener.applied(entry.replica, commit)
                 elif receipt is not Receipt.DUPLICATE:
                     return False
-            if len(payloads) < 2:
-                break
+        if not payloads:
+            # An empty answer also comes from a log that has aged away.
+            _, (seq,) = await self._bus.positions([room])
+            if entry.replica.seq < seq:
+                return False
         self.stats.repairs += 1
-        _, (seq,) = await self._bus.positions([room])
-        return entry.replica.seq >= seq
+        return True
 
     async def _load(self, room: str, entry: _Room) -> None:
         snapshot = await self._bus.load(room)

@@ -1,0 +1,210 @@
+"""Builds a batch: runs everything that waits over the replicas, and splits it into independently accepted groups.
+
+A run joins the group of whoever wrote what it reads or writes, and of the same player's run before it; works
+that touch recently contested entities start a group of their own, the rest share one. So no entity
+written in one group is touched in another, which is what the bus asks for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gameserver.buses.base import MEMBERSHIP, NO_BASE, CommandKey
+from gameserver.buses.base import Group as BusGroup
+from gameserver.errors import GameserverError
+from gameserver.runtime.work import Work
+from gameserver.state.draft import Content, Draft, RoomNotLoaded
+from gameserver.state.group import Footprint
+from gameserver.state.kinds import Schema
+from gameserver.state.replica import Replica
+
+log = logging.getLogger("gameserver")
+
+Place = tuple[str, str]
+"""(room, entity or MEMBERSHIP)"""
+Writes = dict[str, dict[str, Content | None]]
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Works accepted or refused together; `rejected` are refusals that saw this group's uncommitted writes."""
+
+    order: int
+    footprint: Footprint = field(default_factory=Footprint)
+    works: list[Work] = field(default_factory=list)
+    rejected: list[tuple[Work, GameserverError]] = field(default_factory=list)
+    wrote: list[Place] = field(default_factory=list)
+    fence: int = 0
+
+    @property
+    def everybody(self) -> list[Work]:
+        return sorted(self.works + [work for work, _ in self.rejected], key=lambda work: work.serial)
+
+
+@dataclass(slots=True)
+class Ran:
+    """What became of one run: exactly one field is set, or none when it joined a group."""
+
+    refused: GameserverError | None = None
+    missing: str | None = None
+    postponed: bool = False
+
+
+class BatchBuilder:
+    """One batch being built. `hot` holds the places that were contested of late."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        replica_of: Callable[[str], Replica],
+        hot: Mapping[Place, int],
+        lane_of: Callable[[str | int], int],
+    ) -> None:
+        self._schema = schema
+        self._replica_of = replica_of
+        self._hot = hot
+        self._lane_of = lane_of
+        self._pending: Writes = {}
+        self._writer: dict[Place, Group] = {}
+        self._of_player: dict[str, Group] = {}
+        self._recruited: dict[str, set[Group]] = {}
+        """Room to the groups that create or delete in it: they do not mind each other, who iterates minds them all."""
+        self._cold: Group | None = None
+        self._ids: set[tuple[str, str]] = set()
+        self.groups: list[Group] = []
+        self.size = 0
+
+    def run(self, work: Work) -> Ran:
+        """Run the work over what is there; it joins a group, is refused, waits for a room, or for the next batch."""
+        if work.id and (work.player, work.id) in self._ids:
+            return Ran(postponed=True)
+        draft = Draft(
+            self._schema, self._pending, self._replica_of, sender=work.sender, lane=work.lane, lane_of=self._lane_of
+        )
+        writes: Writes = {}
+        try:
+            work.run(draft)
+            for room, drafted in draft.rooms.items():
+                changed = drafted.writes()
+                if changed:
+                    writes[room] = changed
+        except RoomNotLoaded as missing:
+            return Ran(missing=missing.room)
+        except GameserverError as refused:
+            return self._reject(work, draft, refused)
+        except Exception as bug:
+            log.exception("game code failed")
+            return Ran(refused=GameserverError(f"the game failed: {type(bug).__name__}"))
+        self._accept(work, draft, writes)
+        return Ran()
+
+    def _accept(self, work: Work, draft: Draft, writes: Writes) -> None:
+        places = [(room, entity) for room, changed in writes.items() for entity in changed]
+        group = self._group_for(work, draft)
+        group.works.append(work)
+        group.fence = group.fence or work.fence
+        group.footprint.add(draft, writes, self.size)
+        work.changed = [room for room, drafted in draft.rooms.items() if room in writes or drafted.events]
+        for room, changed in writes.items():
+            if self._recruits(room, changed):
+                self._recruited.setdefault(room, set()).add(group)
+            self._pending.setdefault(room, {}).update(changed)
+        for place in places:
+            self._writer[place] = group
+        group.wrote.extend(places)
+        if work.player:
+            self._of_player[work.player] = group
+        if work.id:
+            self._ids.add((work.player, work.id))
+        self.size += 1
+
+    def _reject(self, work: Work, draft: Draft, refused: GameserverError) -> Ran:
+        """A refusal stands at once unless it saw what is not committed yet."""
+        seen = self._seen(draft)
+        if not seen:
+            return Ran(refused=refused)
+        self._merge(seen).rejected.append((work, refused))
+        self.size += 1
+        return Ran()
+
+    def _recruits(self, room: str, changed: dict[str, Content | None]) -> bool:
+        members = self._replica_of(room).entities
+        pending = self._pending.get(room, {})
+        return any(
+            (pending[entity] is not None if entity in pending else entity in members) != (content is not None)
+            for entity, content in changed.items()
+        )
+
+    def _seen(self, draft: Draft) -> set[Group]:
+        """The groups whose uncommitted writes the run may have seen."""
+        writer, seen = self._writer, set()
+        for room, drafted in draft.rooms.items():
+            for entity in drafted.read:
+                group = writer.get((room, entity))
+                if group is not None:
+                    seen.add(group)
+            if drafted.membership:
+                seen |= self._recruited.get(room, set())
+        return seen
+
+    def _group_for(self, work: Work, draft: Draft) -> Group:
+        joined = self._seen(draft)
+        if work.player in self._of_player:
+            joined.add(self._of_player[work.player])
+        if joined:
+            return self._merge(joined)
+        if work.alone or work.conflicts > 1 or self._is_hot(draft):
+            return self._new_group()
+        if self._cold is None:
+            self._cold = self._new_group()
+        return self._cold
+
+    def _is_hot(self, draft: Draft) -> bool:
+        hot = self._hot
+        if not hot:
+            return False
+        return any(
+            (room, entity) in hot
+            for room, drafted in draft.rooms.items()
+            for entity in (*drafted.read, MEMBERSHIP if drafted.membership else "")
+        )
+
+    def _new_group(self) -> Group:
+        group = Group(len(self.groups))
+        self.groups.append(group)
+        return group
+
+    def _merge(self, groups: set[Group]) -> Group:
+        first, *others = sorted(groups, key=lambda group: group.order)
+        for other in others:
+            first.footprint.absorb(other.footprint)
+            first.works.extend(other.works)
+            first.rejected.extend(other.rejected)
+            first.wrote.extend(other.wrote)
+            first.fence = first.fence or other.fence
+            for place in other.wrote:
+                self._writer[place] = first
+            for work in other.works:
+                if work.player:
+                    self._of_player[work.player] = first
+            for recruiters in self._recruited.values():
+                if other in recruiters:
+                    recruiters.discard(other)
+                    recruiters.add(first)
+            if self._cold is other:
+                self._cold = first
+            self.groups.remove(other)
+        return first
+
+    def for_bus(self, group: Group, worker: str) -> BusGroup:
+        """The group as the bus takes it."""
+        keys = [CommandKey(work.player, work.id, work.body, work.changed) for work in group.works if work.id]
+        claimant = next((work for work in group.works if work.conflicts > 1), None)
+        return BusGroup(
+            rooms=group.footprint.changes(self._replica_of, NO_BASE),
+            commands=keys,
+            fence=group.fence,
+            claim=f"{worker}.{claimant.serial}" if claimant else "",
+        )

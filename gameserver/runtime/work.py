@@ -1,0 +1,38 @@
+"""A piece of work for the committer: one run of game code that ends in a commit, a refusal or a re-run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gameserver.errors import GameserverError
+from gameserver.state.draft import Draft
+
+Settled = dict[str, int] | GameserverError
+"""The new seq of every room it changed, or why it was refused."""
+
+
+@dataclass(slots=True)
+class Work:
+    """`run(draft)` is a pure function of what it reads, and may be called several times.
+
+    `settle` is called exactly once. Works of one `player` are committed in the order they came. With an `id`
+    (typed, see `gameserver.protocol.incoming.id_key`) the work is applied at most once, however often and wherever it
+    is sent. `fence` is the lease's token it needs. Work that is `alone` shares its group with nobody who does not
+    depend on it.
+    """
+
+    run: Callable[[Draft], None]
+    settle: Callable[[Settled], None]
+    player: str = ""
+    id: str = ""
+    body: bytes = b""
+    fence: int = 0
+    alone: bool = False
+    sender: str | None = None
+    lane: int = 3
+    serial: int = 0
+    conflicts: int = 0
+    refusals: int = 0
+    changed: list[str] = field(default_factory=list)
+    """The rooms the last run changed."""
