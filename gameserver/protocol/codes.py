@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
+from gameserver.state.priority import LANES as LANES
+from gameserver.state.priority import Priority as Priority
 
-class Priority(IntEnum):
-    """Lanes, the most important first. `word` is the name on the wire."""
+MessageId = int | str
+"""A command's id as its client gave it; `7` and `"7"` differ."""
 
-    SYSTEM = 0
-    COMBAT = 1
-    TRADE = 2
-    MOVEMENT = 3
-    CHAT = 4
-    COSMETIC = 5
-
-    @property
-    def word(self) -> str:
-        return self.name.lower()
-
-    @classmethod
-    def of(cls, word: str | Priority) -> Priority:
-        """Raises ValueError for a word that names no lane."""
-        if isinstance(word, Priority):
-            return word
-        try:
-            return cls[word.upper()]
-        except KeyError:
-            raise ValueError(f"no priority {word!r}: one of {', '.join(lane.word for lane in cls)}") from None
-
-
-LANES = tuple(Priority)
+TierWord = Literal["full", "reduced", "low"]
+"""Quality tiers."""
 
 
 class Close(IntEnum):
