@@ -68,7 +68,7 @@ class Game:
         self, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
     ) -> Callable[[C], C]: ...
     def entity(
-        self, cls: Any = None, /, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
+        self, cls: Any = None, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
     ) -> Any:
         """Declare a kind of entity: a class with annotated fields. Ids of the kind are `<kind>` or `<kind>:<anything>`.
 
@@ -113,7 +113,7 @@ class Game:
         return declare
 
     def tick(self, *, hz: float, rooms: str, priority: str | Priority = Priority.MOVEMENT) -> Callable[[H], H]:
-        """Declare a tick: `handler(ctx, dt)` with `dt` in seconds of game time, run by one worker of the world at a time."""
+        """Declare a tick: `handler(ctx, dt)`, `dt` in seconds of game time, run by one worker of the world at a time."""
         if not 0 < hz <= 240:
             raise ValueError("a tick runs at more than 0 and at most 240 hz")
 
@@ -133,7 +133,7 @@ class Game:
         return self._hook("first_join", handler)
 
     def on_enter(self, handler: H) -> H:
-        """`handler(ctx)` runs in the commit that makes a player present: with the first device, before they see anything."""
+        """`handler(ctx)` runs in the commit that makes a player present, with the first device."""
         return self._hook("enter", handler)
 
     def on_leave(self, handler: H) -> H:
