@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt import InvalidKeyError
 from jwt.algorithms import HMACAlgorithm, get_default_algorithms
 
@@ -30,6 +30,7 @@ ALGORITHMS |= frozenset(("ES256", "ES384", "ES512", "EdDSA"))
 RSA_BITS = 2048
 LOOPBACK_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
+_CURVES: dict[str, type[ec.EllipticCurve]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 _MEMBERS = frozenset(("issuer", "algorithm", "audience", "secret", "key", "jwks_url"))
 
 
@@ -105,11 +106,19 @@ def check_issuer(issuer: Issuer) -> list[str]:
     if isinstance(get_default_algorithms()[algorithm], HMACAlgorithm):
         needed = SECRET_BYTES[algorithm]
         return [f"the secret is shorter than the {needed} bytes {algorithm} needs."] if len(key) < needed else []
+    fault = key_fault(key, algorithm)
+    return [fault] if fault is not None else []
+
+
+def key_fault(key: Any, algorithm: str) -> str | None:
+    """Why a public key cannot be trusted to verify this algorithm, or None."""
     if hasattr(key, "private_bytes"):
-        return ["the key is a private one: only its public half belongs here."]
+        return "the key is a private one: only its public half belongs here."
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS:
-        return [f"the RSA key is shorter than {RSA_BITS} bits."]
-    return []
+        return f"the RSA key is shorter than {RSA_BITS} bits."
+    if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, _CURVES[algorithm]):
+        return f"the key lies on another curve than {algorithm} takes."
+    return None
 
 
 def _check_url(issuer: Issuer) -> list[str]:
