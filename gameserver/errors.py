@@ -12,10 +12,12 @@ class GameserverError(Exception):
     """A failure with a code a client may be told.
 
     `retry_after` is in seconds and present only when the same request may succeed later;
-    `details` are extra JSON-compatible values sent beside the code.
+    `details` are extra JSON-compatible values sent beside the code. `message_id` is the id of the
+    message that failed, when one could be read.
     """
 
     code = "internal"
+    message_id: int | str | None = None
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, **details: Any) -> None:
         super().__init__(message or self.code)

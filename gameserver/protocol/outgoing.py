@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
 from gameserver.errors import GameserverError
-from gameserver.protocol.codes import LANES, Close, Priority
+from gameserver.protocol.codes import LANES, Close, MessageId, Priority, TierWord
 from gameserver.state.commit import Commit
 
-MessageId = int | str
 State = Mapping[str, Mapping[str, Any]]
-TierWord = Literal["full", "reduced", "low"]
 
 Event = TypedDict(
     "Event",
