@@ -2,7 +2,6 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := gameserver tests e2e_tests benchmarks
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -21,13 +20,13 @@ test: lint $(VENV)/package.stamp ## lint, then every test (a missing Redis is in
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/package.stamp ## formatting, style and types
-	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 format: $(VENV)/package.stamp ## rewrite the code as `make lint` wants it
-	$(BIN)/ruff format $(SOURCES)
-	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/package.stamp ## one page of figures
 	@scripts/ensure-redis
@@ -41,7 +40,7 @@ lock: ## pin the dependencies of pyproject.toml anew
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find gameserver tests e2e_tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/dependencies.stamp: requirements-dev.lock scripts/make-venv
 	scripts/make-venv $(VENV)
