@@ -36,7 +36,7 @@ lock: ## pin the dependencies of pyproject.toml anew
 	scripts/make-venv build/lock
 	build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --upgrade \
-		--no-emit-index-url --no-emit-find-links --no-header pyproject.toml --output-file requirements-dev.lock
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml --output-file requirements-dev.lock
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
