@@ -103,5 +103,5 @@ def decode_commit(payload: bytes) -> Commit:
         if header.format != FORMAT:
             raise PoisonCommit(f"a commit of format {header.format}")
         return Commit(header, [_decode_part(frame) for frame in frames[1:]])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PoisonCommit(str(error)) from None

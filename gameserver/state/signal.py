@@ -36,6 +36,6 @@ def decode_signal(payload: bytes) -> tuple[str, Any, str | None]:
     """Key, data and sender. Raises PoisonCommit for anything else."""
     try:
         signal = _decode(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PoisonCommit(str(error)) from None
     return signal.key, signal.data, signal.sender
