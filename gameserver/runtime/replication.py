@@ -36,6 +36,9 @@ class Listener(Protocol):
 
     def applied(self, replica: Replica, commit: Commit) -> None: ...
 
+    def reloading(self, replica: Replica) -> None:
+        """The replica is about to jump to a snapshot."""
+
     def reloaded(self, replica: Replica, before: Position) -> None:
         """The replica jumped to a snapshot; `before` is where it stood."""
 
@@ -303,8 +306,11 @@ class Replication:
 
     async def _load(self, room: str, entry: _Room) -> None:
         snapshot = await self._bus.load(room)
+        entities = decode_entities(snapshot.entities)
         before = entry.replica.position
-        entry.replica.load(snapshot.epoch, snapshot.seq, snapshot.sum, decode_entities(snapshot.entities))
+        if entry.loaded:
+            self._listener.reloading(entry.replica)
+        entry.replica.load(snapshot.epoch, snapshot.seq, snapshot.sum, entities)
         entry.reload = False
         self.stats.loads += 1
         if entry.loaded:

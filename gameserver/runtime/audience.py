@@ -1,0 +1,190 @@
+"""A room's members on this worker, and what they are due: collected per flush, encoded once per view and encoding.
+
+Members with the same view of a room form a *circle*. Healthy ones share every frame; slow ones have their own
+outbox, marked as each commit is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gameserver.protocol import outgoing
+from gameserver.protocol.codec import Codec
+from gameserver.protocol.codes import Priority
+from gameserver.rooms.views import View
+from gameserver.runtime.member import Member
+from gameserver.state.commit import Commit
+from gameserver.state.delta import Delta
+from gameserver.state.events import EventLog
+from gameserver.state.position import Position
+from gameserver.state.replica import Replica
+
+
+class Circle:
+    """Members with one view of one room. `last` is the seq up to which the shared path has sent.
+
+    It is also the `RoomSource` from which outboxes of its slow members read.
+    """
+
+    def __init__(self, audience: Audience, view: View) -> None:
+        self.audience = audience
+        self.view = view
+        self.last = audience.replica.seq
+        self.healthy: dict[Codec, dict[Member, None]] = {}
+        self.slow: dict[Member, None] = {}
+        self._snapshots: dict[Codec, tuple[Position, bytes]] = {}
+
+    @property
+    def empty(self) -> bool:
+        return not self.slow and not any(self.healthy.values())
+
+    def seat(self, member: Member) -> None:
+        """Put the member where its health says."""
+        if member.outbox is None:
+            self.slow.pop(member, None)
+            self.healthy.setdefault(member.codec, {})[member] = None
+        else:
+            self.healthy.get(member.codec, {}).pop(member, None)
+            self.slow[member] = None
+
+    def remove(self, member: Member) -> None:
+        self.slow.pop(member, None)
+        self.healthy.get(member.codec, {}).pop(member, None)
+
+    def share(self, message: Mapping[str, Any]) -> Iterator[Member]:
+        """Write one message to every healthy member, encoded once per encoding; yields those it did not fit."""
+        for codec, members in self.healthy.items():
+            if not members:
+                continue
+            frame = codec.frame(message)
+            for member in members:
+                channel = member.channel
+                channel.write(frame)
+                if channel.unsent():
+                    yield member
+
+    def snapshot_frame(self, codec: Codec) -> bytes:
+        """The room as it is now; encoded once however many join at the same position."""
+        position = self.position
+        known = self._snapshots.get(codec)
+        if known is not None and known[0] == position:
+            return known[1]
+        frame = codec.frame(outgoing.snapshot(self.room, position.epoch, position.seq, self.state(), self.sum()))
+        self._snapshots[codec] = position, frame
+        return frame
+
+    def forget_snapshots(self) -> None:
+        self._snapshots.clear()
+
+    # -- RoomSource: where a slow member's outbox reads -----------------------------------------------
+
+    @property
+    def room(self) -> str:
+        return self.audience.room
+
+    @property
+    def position(self) -> Position:
+        return self.audience.replica.position
+
+    @property
+    def events(self) -> EventLog:
+        return self.audience.events
+
+    def entity(self, entity: str) -> Mapping[str, Any] | None:
+        return self.view.of_entity(self.audience.replica.entities, entity)
+
+    def state(self) -> Any:
+        return self.view.of_state(self.audience.replica.entities)
+
+    def sum(self) -> int:
+        replica = self.audience.replica
+        return replica.computed_sum() if self.view.whole else self.view.sum(replica.entities)
+
+    def priority(self, entity: str) -> Priority:
+        return self.audience.priority_of(entity)
+
+
+class Audience:
+    """All circles of one room, and the changes since the last flush."""
+
+    def __init__(self, replica: Replica, priority_of: Callable[[str], Priority]) -> None:
+        self.room = replica.room
+        self.replica = replica
+        self.priority_of = priority_of
+        self.circles: dict[View, Circle] = {}
+        self.events = EventLog(replica.seq)
+        self.awaited: dict[tuple[str, int], set[str]] = {}
+        """Commits whose siblings are not all applied yet: until then nothing of this room is shown."""
+        self.held_since = 0.0
+        self.forget_pending()
+
+    def forget_pending(self) -> None:
+        self.delta = Delta()
+        self.created: set[str] = set()
+        self.due_events: list[outgoing.Event] = []
+        self.signals: dict[str, outgoing.Signal] = {}
+        self._commits: list[Commit] = []
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._commits)
+
+    def circle(self, view: View) -> Circle:
+        circle = self.circles.get(view)
+        if circle is None:
+            circle = self.circles[view] = Circle(self, view)
+        return circle
+
+    def slow_members(self) -> Iterator[Member]:
+        for circle in self.circles.values():
+            yield from circle.slow
+
+    def take(self, commit: Commit, now: float) -> None:
+        """A commit was applied to the replica: collect it for the next flush, mark it for slow members."""
+        created = self.replica.created
+        for part in commit.parts:
+            self.delta.extend(part.dels, part.sets)
+            self.created.difference_update(part.dels)
+        self.created.update(entity for entity in created if entity in self.replica.entities)
+        self.due_events.extend(outgoing.events_of(commit))
+        self._commits.append(commit)
+        if any(circle.slow for circle in self.circles.values()):
+            self._log(commit)
+            for circle in self.circles.values():
+                self._mark(circle, commit, now)
+
+    def _mark(self, circle: Circle, commit: Commit, now: float) -> None:
+        if not circle.slow:
+            return
+        for part in commit.parts:
+            dels, sets = circle.view.of_change(part.dels, part.sets, self.replica.created)
+            for member in circle.slow:
+                if member.outbox is not None:
+                    member.outbox.mark(self.room, dels, sets, self.replica.created, now)
+
+    def _log(self, commit: Commit) -> None:
+        if commit.header.seq > self.events.newest_seq:
+            self.events.append(commit.header.seq, commit.header.at, commit.events)
+
+    def open_log(self, position: int) -> None:
+        """Before the first slow member joins: the log begins where the shared path ended."""
+        if not any(circle.slow for circle in self.circles.values()):
+            self.events.reset(position)
+            for commit in self._commits:
+                if commit.header.seq > position:
+                    self._log(commit)
+
+    def mark_pending(self, circle: Circle, member: Member, now: float) -> None:
+        """What is collected but not flushed is the new outbox's to send."""
+        dels, sets = circle.view.of_change(self.delta.dels, self.delta.sets, self.created)
+        if member.outbox is not None and (dels or sets):
+            member.outbox.mark(self.room, dels, sets, self.created, now)
+
+    def known_before_pending(self, circle: Circle) -> set[str]:
+        """The entities that members of the circle were last shown."""
+        known = set(circle.state())
+        if self.pending:
+            known -= self.created
+            known.update(entity for entity in self.delta.dels if circle.view.sees(entity))
+        return known

@@ -1,0 +1,328 @@
+"""Rooms to members: what a commit changed reaches everybody in the room, once per loop turn.
+
+Healthy members share frames. One whose channel still holds unsent bytes after a write moves to its own outbox,
+and comes back when that is drained. A commit over several rooms is shown in all of them at once: a room
+that has applied it waits, within a deadline, for its siblings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from gameserver.protocol import outgoing
+from gameserver.protocol.codes import LANES, Priority
+from gameserver.rooms.views import WHOLE, View
+from gameserver.runtime.audience import Audience, Circle
+from gameserver.runtime.member import Member
+from gameserver.runtime.slow import SlowPath
+from gameserver.state.commit import Commit
+from gameserver.state.kinds import Schema
+from gameserver.state.position import Position
+from gameserver.state.replica import Replica
+
+CommitId = tuple[str, int]
+
+SIBLING_DEADLINE = 0.25
+"""Seconds a room waits for the rest of a commit before it is shown without; what is missing is looked for then."""
+REMEMBERED_COMMITS = 4096
+
+
+class HubStats:
+    """Counters since start; `deliveries` are frames handed to members' channels."""
+
+    def __init__(self) -> None:
+        self.flushes = 0
+        self.deliveries = 0
+        self.demoted = 0
+        self.promoted = 0
+        self.held = 0
+        self.held_too_long = 0
+        self.signals = 0
+
+
+class Hub:
+    """All audiences of one worker.
+
+    `follows(room)` says whether a room's commits are applied here; `on_missing()` is called when
+    a sibling did not come in time; `after_flush` callbacks run once, after what is pending has been written.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        follows: Callable[[str], bool],
+        on_missing: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._schema = schema
+        self._follows = follows
+        self._on_missing = on_missing
+        self._now = now
+        self._audiences: dict[str, Audience] = {}
+        self._dirty: dict[Audience, None] = {}
+        self._scheduled = False
+        self._applied: OrderedDict[CommitId, set[str]] = OrderedDict()
+        self._waiting: dict[CommitId, set[Audience]] = {}
+        self._after_flush: list[Callable[[], None]] = []
+        self.stats = HubStats()
+        self.slow = SlowPath(self, now)
+
+    def audience(self, room: str) -> Audience | None:
+        return self._audiences.get(room)
+
+    def audiences(self) -> list[Audience]:
+        return list(self._audiences.values())
+
+    # -- what happens to replicas (see replication.Listener) -------------------------------------------
+
+    def applied(self, replica: Replica, commit: Commit) -> None:
+        siblings = commit.siblings
+        if siblings:
+            self._note_applied(replica.room, commit.id)
+        audience = self._audiences.get(replica.room)
+        if audience is None:
+            return
+        audience.take(commit, self._now())
+        if siblings:
+            self._await_siblings(audience, commit.id, siblings)
+        self._dirty[audience] = None
+        self._schedule()
+
+    def reloading(self, replica: Replica) -> None:
+        """The replica is about to jump: show what it had."""
+        audience = self._audiences.get(replica.room)
+        if audience is not None:
+            self._release(audience)
+            self._flush(audience)
+
+    def reloaded(self, replica: Replica, before: Position) -> None:
+        """It jumped: members get the snapshot, and the events between are declared lost."""
+        audience = self._audiences.get(replica.room)
+        if audience is None:
+            return
+        audience.forget_pending()
+        audience.events.reset(replica.seq)
+        lost = before.epoch == replica.epoch and before.seq < replica.seq
+        for circle in audience.circles.values():
+            circle.last = replica.seq
+            circle.forget_snapshots()
+            for member in [member for members in circle.healthy.values() for member in members]:
+                self._write(member, circle.snapshot_frame(member.codec))
+                if lost:
+                    member.send(outgoing.lost(replica.room, before.seq + 1, replica.seq))
+            for member in list(circle.slow):
+                self.slow.reset(member, circle)
+
+    def signalled(self, room: str, key: str, data: object, sender: str | None) -> None:
+        audience = self._audiences.get(room)
+        if audience is None:
+            return
+        self.stats.signals += 1
+        audience.signals[key] = outgoing.signal(room, key, data, sender)
+        self._dirty[audience] = None
+        self._schedule()
+
+    # -- siblings ---------------------------------------------------------------------------------------
+
+    def _note_applied(self, room: str, commit: CommitId) -> None:
+        rooms = self._applied.get(commit)
+        if rooms is None:
+            rooms = self._applied[commit] = set()
+            if len(self._applied) > REMEMBERED_COMMITS:
+                self._applied.popitem(last=False)
+        rooms.add(room)
+        for audience in self._waiting.pop(commit, ()):
+            missing = audience.awaited.get(commit)
+            if missing is None:
+                continue
+            missing.discard(room)
+            if missing:
+                self._waiting.setdefault(commit, set()).add(audience)
+                continue
+            del audience.awaited[commit]
+            if not audience.awaited:
+                self._schedule()
+
+    def _await_siblings(self, audience: Audience, commit: CommitId, siblings: Iterable[str]) -> None:
+        applied = self._applied[commit]
+        missing = {room for room in siblings if room not in applied and self._follows(room)}
+        if missing:
+            if not audience.awaited:
+                audience.held_since = self._now()
+                asyncio.get_running_loop().call_later(SIBLING_DEADLINE, self._hold_expired, audience)
+            self.stats.held += 1
+            audience.awaited[commit] = missing
+            self._waiting.setdefault(commit, set()).add(audience)
+
+    def _hold_expired(self, audience: Audience) -> None:
+        if not audience.awaited:
+            return
+        overdue = audience.held_since + SIBLING_DEADLINE - self._now()
+        if overdue > 0.001:
+            asyncio.get_running_loop().call_later(overdue, self._hold_expired, audience)
+            return
+        self.stats.held_too_long += 1
+        self._release(audience)
+        self._on_missing()
+        self._schedule()
+
+    def _release(self, audience: Audience) -> None:
+        for commit in audience.awaited:
+            waiting = self._waiting.get(commit)
+            if waiting is not None:
+                waiting.discard(audience)
+                if not waiting:
+                    del self._waiting[commit]
+        audience.awaited.clear()
+
+    # -- flushing ---------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def after_flush(self, callback: Callable[[], None]) -> None:
+        """Call back once everything that is pending now has been written or is held no more."""
+        self._after_flush.append(callback)
+        self._schedule()
+
+    def flush(self) -> None:
+        """Write what is pending in every room that does not wait for a sibling."""
+        self._scheduled = False
+        dirty, self._dirty = self._dirty, {}
+        self.stats.flushes += 1
+        slow: dict[Member, None] = {}
+        for audience in dirty:
+            slow.update(dict.fromkeys(audience.slow_members()))
+            if audience.awaited:
+                self._dirty[audience] = None
+            else:
+                self._flush(audience)
+        for member in slow:
+            self.slow.pump(member)
+        callbacks, self._after_flush = self._after_flush, []
+        for callback in callbacks:
+            callback()
+
+    def flush_room(self, audience: Audience) -> None:
+        """Write what is pending in one room now, unless it waits for a sibling."""
+        if not audience.awaited:
+            self._dirty.pop(audience, None)
+            self._flush(audience)
+
+    def _flush(self, audience: Audience) -> None:
+        delta, events, signals = audience.delta, audience.due_events, audience.signals
+        pending, created = audience.pending, audience.created
+        audience.forget_pending()
+        congested: dict[Member, None] = {}
+        seq = audience.replica.seq
+        for circle in audience.circles.values():
+            if pending:
+                dels, sets = circle.view.of_change(delta.dels, delta.sets, created)
+                if dels or sets or events:
+                    message = outgoing.delta(audience.room, circle.last, seq, dels, sets, events)
+                    circle.last = seq
+                    congested.update(dict.fromkeys(self._share(circle, message)))
+            for signal in signals.values():
+                congested.update(dict.fromkeys(self._share(circle, signal)))
+                for member in circle.slow:
+                    self.slow.signal(member, signal)
+        for member in congested:
+            self.slow.demote(member)
+
+    def _share(self, circle: Circle, message: outgoing.ServerMessage) -> list[Member]:
+        self.stats.deliveries += sum(map(len, circle.healthy.values()))
+        return list(circle.share(message))
+
+    def _write(self, member: Member, frame: bytes) -> None:
+        self.stats.deliveries += 1
+        member.channel.write(frame)
+
+    # -- members ----------------------------------------------------------------------------------------
+
+    def enter(self, member: Member, replica: Replica, view: View = WHOLE) -> None:
+        """Seat the member (again, with another view) and give it the room's snapshot."""
+        audience = self._audiences.get(replica.room)
+        if audience is None:
+            audience = self._audiences[replica.room] = Audience(replica, self.priority_of)
+        self.flush_room(audience)
+        previous = member.circles.get(replica.room)
+        if previous is not None:
+            self._unseat(member, previous)
+        circle = audience.circle(view)
+        member.circles[replica.room] = circle
+        if member.outbox is None:
+            circle.seat(member)
+            self._write(member, circle.snapshot_frame(member.codec))
+        else:
+            self.slow.enter(member, circle)
+
+    def snapshot(self, member: Member, room: str) -> bool:
+        """Send the room's snapshot again (a resync); whether the member is in the room."""
+        circle = member.circles.get(room)
+        if circle is None:
+            return False
+        self.flush_room(circle.audience)
+        if member.outbox is None:
+            self._write(member, circle.snapshot_frame(member.codec))
+        else:
+            self.slow.reset(member, circle)
+        return True
+
+    def leave(self, member: Member, room: str, reason: str) -> None:
+        """Take the member out of the room; it gets what is still due of the room, then `left`."""
+        circle = member.circles.pop(room, None)
+        if circle is None:
+            return
+        self.flush_room(circle.audience)
+        self._unseat(member, circle)
+        if member.outbox is None:
+            member.send(outgoing.left(room, reason))
+        else:
+            self.slow.leave(member, room, reason)
+
+    def forget(self, member: Member) -> None:
+        """The connection is gone."""
+        member.closed = True
+        for circle in member.circles.values():
+            self._unseat(member, circle)
+        member.circles.clear()
+        self.slow.forget(member)
+
+    def _unseat(self, member: Member, circle: Circle) -> None:
+        circle.remove(member)
+        audience = circle.audience
+        if circle.empty:
+            audience.circles.pop(circle.view, None)
+        if not audience.circles:
+            self._audiences.pop(audience.room, None)
+            self._dirty.pop(audience, None)
+            self._release(audience)
+
+    def verify(self) -> int:
+        """Send every healthy member its rooms' checksums; how many rooms were proven."""
+        proven = 0
+        for audience in self.audiences():
+            if audience.awaited:
+                continue
+            self.flush_room(audience)
+            replica = audience.replica
+            proven += 1
+            congested: dict[Member, None] = {}
+            for circle in audience.circles.values():
+                if circle.last < replica.seq:
+                    congested.update(
+                        dict.fromkeys(self._share(circle, outgoing.delta(audience.room, circle.last, replica.seq)))
+                    )
+                    circle.last = replica.seq
+                message = outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum())
+                congested.update(dict.fromkeys(self._share(circle, message)))
+            for member in congested:
+                self.slow.demote(member)
+        return proven
+
+    def priority_of(self, entity: str) -> Priority:
+        return LANES[self._schema.priority(entity, Priority.MOVEMENT)]

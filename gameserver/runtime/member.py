@@ -1,0 +1,46 @@
+"""A connection as the hub sees it: a channel, an encoding, and an outbox while it is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gameserver.protocol.codec import Codec
+from gameserver.runtime.channel import Channel
+from gameserver.sessions.outbox import Outbox
+
+if TYPE_CHECKING:
+    from gameserver.runtime.audience import Circle
+
+PUMP_BYTES = 64 * 1024
+"""The most that is written to one slow member before others get their turn."""
+
+
+class Member:
+    """`circles` is where it sits, by room. Compared by identity."""
+
+    __slots__ = ("channel", "circles", "closed", "codec", "interval_timer", "outbox", "player", "tier")
+
+    def __init__(self, channel: Channel, codec: Codec, player: str) -> None:
+        self.channel = channel
+        self.codec = codec
+        self.player = player
+        self.circles: dict[str, Circle] = {}
+        self.outbox: Outbox | None = None
+        self.tier = "full"
+        self.closed = False
+        self.interval_timer: Any = None
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Answer this member alone, before anything else it is due."""
+        if self.closed:
+            return
+        if self.outbox is None:
+            self.channel.write(self.codec.frame(message))
+        else:
+            self.outbox.reply(message, len(self.codec.encode(message)))
+
+    @property
+    def congested(self) -> bool:
+        """Whether its answers pile up: then nothing more is read from it."""
+        return self.outbox is not None and self.outbox.congested
