@@ -31,6 +31,10 @@ def end_of(seq: int) -> int:
     return seq << INDEX_BITS | _LAST_INDEX
 
 
+def seq_of(place: int) -> int:
+    return place >> INDEX_BITS
+
+
 def complete_seq(place: int) -> int:
     """The seq up to which a reader at this place has whole commits."""
     return (place + 1 >> INDEX_BITS) - 1
