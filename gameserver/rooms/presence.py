@@ -31,14 +31,17 @@ class Placement:
 
 
 class Session:
-    """A connection, in its player's private room (`worker`, `since`) and in its worker's (`player`, `team`).
+    """A connection: in its player's private room, and in its worker's with `player` and `team`.
 
-    `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while the connection lives.
+    `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while the connection lives. `token`
+    is a hash of the JWT's id, by which all connections of one token are found.
     """
 
     worker: str = ""
-    player: str = ""
+    player: str | None = None
+    name: str | None = None
     team: str | None = None
+    token: str | None = None
     since: int = 0
     left: int = 0
 

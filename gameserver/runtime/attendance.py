@@ -1,0 +1,133 @@
+"""Sees to it that arrivals and departures are committed, and that presence goes when the grace period is over.
+
+A worker's sessions stand in its own room in the store, so that another worker can end them for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from gameserver.attendance import Attendee, arrive, depart, remove
+from gameserver.errors import GameserverError, Unavailable
+from gameserver.game import Game
+from gameserver.rooms.names import CONTROL, worker_room
+from gameserver.rooms.presence import SESSION_KIND
+from gameserver.runtime.clock import Clock
+from gameserver.runtime.committer import Committer
+from gameserver.runtime.replication import Replication
+from gameserver.runtime.supervise import Supervisor
+from gameserver.state.draft import Draft
+from gameserver.state.kinds import kind_of
+
+log = logging.getLogger("gameserver")
+
+SILENT_AFTER = 6.0
+"""Seconds without a beat after which a worker counts as dead."""
+
+
+class Attendance:
+    """`grace` is in seconds."""
+
+    def __init__(
+        self,
+        game: Game,
+        committer: Committer,
+        replication: Replication,
+        supervisor: Supervisor,
+        clock: Clock,
+        grace: float,
+    ) -> None:
+        self._game = game
+        self._committer = committer
+        self._replication = replication
+        self._supervisor = supervisor
+        self._clock = clock
+        self._grace = grace
+        self._beats: dict[str, tuple[int, float]] = {}
+        self._swept: set[str] = set()
+
+    async def arrive(self, attendee: Attendee) -> None:
+        """Raises Unavailable."""
+        now, seed = self._clock.wall(), self._clock.seed()
+        await self._committer.perform(
+            lambda draft: arrive(self._game, draft, attendee, now, seed), player=attendee.player
+        )
+
+    async def depart(self, attendee: Attendee) -> None:
+        """Commit that the connection is gone, however long the store is away, and end the presence after the grace."""
+        await self._persist(lambda draft: depart(draft, attendee, self._clock.wall()), attendee)
+        self._supervisor.start(self._remove_later(attendee), f"grace of {attendee.session}")
+
+    async def _remove_later(self, attendee: Attendee) -> None:
+        await asyncio.sleep(self._grace)
+        await self._remove(attendee)
+
+    async def _remove(self, attendee: Attendee) -> None:
+        now, seed = self._clock.wall(), self._clock.seed()
+        await self._persist(lambda draft: remove(self._game, draft, attendee, now, seed), attendee)
+
+    async def _persist(self, run: Callable[[Draft], None], attendee: Attendee) -> None:
+        delay = 0.1
+        while True:
+            try:
+                await self._committer.perform(run, player=attendee.player)
+                return
+            except GameserverError as error:
+                if error.retry_after is None:
+                    log.error("the attendance of %s could not be committed: %s", attendee.player, error)
+                    return
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+    async def sweep(self) -> None:
+        """The lease's owner ends the sessions of workers that are silent or stopped."""
+        control = self._replication.replica(CONTROL)
+        if control is None:
+            return
+        now = self._clock.monotonic()
+        workers = [entity for entity in control.entities if kind_of(entity) == "worker"]
+        for entity in workers:
+            beat = control.entities[entity].get("beat", 0)
+            known = self._beats.get(entity)
+            if known is None or known[0] != beat:
+                self._beats[entity] = beat, now
+            elif now - known[1] >= SILENT_AFTER and entity not in self._swept:
+                self._swept.add(entity)
+                self._supervisor.start(self._sweep_worker(entity), f"ending the sessions of {entity}")
+        self._beats = {entity: known for entity, known in self._beats.items() if entity in control.entities}
+
+    async def _sweep_worker(self, entity: str) -> None:
+        worker = entity.partition(":")[2]
+        room = worker_room(worker)
+        try:
+            replica = await self._replication.hold(room)
+        except Unavailable:
+            self._swept.discard(entity)
+            return
+        try:
+            log.warning("worker %s is silent: ending its %d sessions", worker, len(replica.entities))
+            attendees = [
+                Attendee(
+                    fields.get("player", ""),
+                    fields.get("name", ""),
+                    fields.get("team"),
+                    session.partition(":")[2],
+                    worker,
+                )
+                for session, fields in list(replica.entities.items())
+                if kind_of(session) == SESSION_KIND
+            ]
+            for attendee in attendees:
+                await self.depart(attendee)
+            with contextlib.suppress(GameserverError):
+                await self._committer.perform(lambda draft: _forget_worker(draft, entity))
+        finally:
+            self._swept.discard(entity)
+            self._replication.release(room)
+
+
+def _forget_worker(draft: Draft, entity: str) -> None:
+    draft.room(CONTROL).discard(entity)

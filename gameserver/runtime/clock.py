@@ -1,0 +1,23 @@
+"""Where the runtime gets time and chance from: given to it, so that a simulation can give it others."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Clock:
+    """`monotonic` in seconds of no meaning but their difference, `wall` in seconds since the Unix epoch."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    random: random.Random = field(default_factory=random.SystemRandom)
+
+    def wall_ms(self) -> int:
+        return int(self.wall() * 1000)
+
+    def seed(self) -> int:
+        return self.random.getrandbits(63)
