@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,7 @@ from gameserver.settings import Settings, flags, variable_name
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+AUTHORS = (ROOT / "docs" / "game-authors.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -72,7 +74,8 @@ def test_error_codes_are_those_of_the_wire() -> None:
     """[ERR1] The table has each code that the service itself can answer with, and no other."""
     _, _, *table = rows(PROTOCOL.partition("**[ERR1]**")[2], 2)
     listed = {code for code, _ in table}
-    told = {kind.code for kind in (GameserverError, *GameserverError.__subclasses__()) if kind.__module__ == HOME}
+    kinds: list[type[GameserverError]] = [GameserverError, *GameserverError.__subclasses__()]
+    told = {kind.code for kind in kinds if kind.__module__ == HOME}
     assert told - {SettingsError.code} == listed
 
 
@@ -96,3 +99,15 @@ def test_ci_runs_what_the_readme_says() -> None:
     command = (ROOT / ".ci" / "run").read_text().splitlines()[-1].removeprefix("exec ")
     assert command == "make test"
     assert command in README
+
+
+@pytest.mark.parametrize("document", [README, AUTHORS], ids=["README.md", "docs/game-authors.md"])
+def test_the_game_in_the_document_is_one(document: str) -> None:
+    """The first Python in the document is a whole module, and its command is declared as the text says."""
+    code = document.partition("```python\n")[2].partition("```")[0]
+    module = ModuleType("documented_game")
+    exec(compile(code, "the document", "exec"), vars(module))
+    buy = module.game.commands["buy"]
+    assert [argument.name for argument in buy.spec.fields] == ["port", "amount"]
+    assert (buy.priority, buy.rate[0]) == (Priority.TRADE, 5.0)
+    assert {"port", "me"} <= module.game.schema.kinds.keys()
