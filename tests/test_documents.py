@@ -9,13 +9,16 @@ from types import ModuleType
 import pytest
 
 from gameserver.errors import GameserverError, SettingsError
+from gameserver.protocol.arguments import REQUIRED
 from gameserver.protocol.codes import RESERVED_TYPES, Close, Priority
 from gameserver.settings import Settings, flags, variable_name
+from gameserver.worlds.frontier import game as frontier
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 AUTHORS = (ROOT / "docs" / "game-authors.md").read_text()
+FRONTIER = (ROOT / "docs" / "frontier.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -77,6 +80,17 @@ def test_error_codes_are_those_of_the_wire() -> None:
     kinds: list[type[GameserverError]] = [GameserverError, *GameserverError.__subclasses__()]
     told = {kind.code for kind in kinds if kind.__module__ == HOME}
     assert told - {SettingsError.code} == listed
+
+
+def test_the_frontier_has_the_commands_it_is_said_to_have() -> None:
+    """Names and arguments; a `?` stands behind those that may be left out."""
+    _, _, *table = rows(FRONTIER.partition("## Entities")[0], 3)
+    documented = {name: arguments.replace("`", "").split(", ") for name, arguments, _ in table}
+    declared = {
+        command.name: [field.name + "?" * (field.default is not REQUIRED) for field in command.spec.fields]
+        for command in frontier.commands.values()
+    }
+    assert declared == documented
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
