@@ -59,8 +59,8 @@ class MemoryBus:
         self._subscribed.clear()
 
     async def epoch(self) -> int:
-        self._seen_epoch = max(self._seen_epoch, self._opened().epoch(self._seen_epoch))
-        return self.store.epoch()
+        self._seen_epoch = self._opened().epoch(self._seen_epoch)
+        return self._seen_epoch
 
     async def subscribe(self, rooms: Iterable[Room]) -> None:
         store = self._opened()

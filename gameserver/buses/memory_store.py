@@ -96,8 +96,8 @@ class MemoryStore:
         return self._time
 
     def epoch(self, seen: int = 0) -> int:
-        """The epoch, created above `seen` if there is none."""
-        if not self._epoch:
+        """The epoch; a new one above `seen` if there is none, or only one older than that."""
+        if not self._epoch or self._epoch < seen:
             self._epoch = max(self._now(), seen + 1)
         return self._epoch
 
