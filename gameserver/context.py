@@ -8,6 +8,7 @@ from typing import Any
 
 from gameserver.errors import Forbidden, InvalidArgument, NotFound, Rejected
 from gameserver.protocol.codes import Priority
+from gameserver.rooms.names import team_room
 from gameserver.rooms.presence import presence_id
 from gameserver.state.draft import Draft, RoomDraft
 
@@ -123,10 +124,11 @@ class Context:
         self._here = to
 
     def set_status(self, status: str, player: str | None = None) -> None:
-        """Change a player's presence status in this sector and, for oneself, in the team's room."""
-        self.presence(player).status = status
-        if self.team and player in (None, self.player):
-            shared = self.team_room.get(presence_id(self.player))
+        """Change a player's presence status in this sector and in their team's room."""
+        presence = self.presence(player)
+        presence.status = status
+        if presence.team:
+            shared = self._draft.room(team_room(presence.team)).get(presence_id(player or self._acting()))
             if shared is not None:
                 shared.status = status
 
