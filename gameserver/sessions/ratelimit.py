@@ -1,0 +1,84 @@
+"""Token buckets on a clock that is handed in."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict
+from typing import NamedTuple
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([smh])")
+
+
+class Rate(NamedTuple):
+    """`per_second` tokens come back each second, up to `burst`."""
+
+    per_second: float
+    burst: float
+
+
+def parse_rate(text: str) -> Rate:
+    """`5/s`, `30/m` or `100/h`: that many in such a time, all of them at once if need be (one at least).
+
+    Raises ValueError for anything else.
+    """
+    match = _RATE.fullmatch(text)
+    number = float(match[1]) if match else 0.0
+    if match is None or not 0 < number < math.inf:
+        raise ValueError(f"no rate {text!r}: a number above 0 and a unit, as in 5/s, 30/m or 100/h")
+    return Rate(number / _SECONDS[match[2]], max(number, 1.0))
+
+
+class TokenBucket:
+    """Full at first. `rate` in tokens per second, at most `burst` of them saved up."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        if not (rate > 0 and burst > 0):
+            raise ValueError("a bucket's rate and burst are above 0")
+        self._rate = rate
+        self._burst = burst
+        self._tokens = float(burst)
+        self._at = -math.inf
+
+    def take(self, now: float, n: float = 1) -> float:
+        """0.0 when `n` tokens were there and are taken, else the seconds until they will be; nothing is taken then.
+
+        Infinite when `n` is more than the bucket ever holds.
+        """
+        # A clock that went backwards gives nothing and takes nothing.
+        elapsed = max(0.0, now - self._at)
+        self._at = now
+        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
+        if n <= self._tokens:
+            self._tokens -= n
+            return 0.0
+        return (n - self._tokens) / self._rate if n <= self._burst else math.inf
+
+
+class KeyedBuckets:
+    """A bucket per key (an address, a player), at most `cap` of them: the longest unused is forgotten for a new one."""
+
+    def __init__(self, rate: float, burst: float, cap: int) -> None:
+        if cap < 1:
+            raise ValueError("room for one bucket at least")
+        self._rate = rate
+        self._burst = burst
+        self._cap = cap
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: str, now: float, n: float = 1) -> float:
+        """As `TokenBucket.take`, of the key's own bucket."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= self._cap:
+                self._buckets.popitem(last=False)
+            bucket = self._buckets[key] = TokenBucket(self._rate, self._burst)
+        else:
+            self._buckets.move_to_end(key)
+        return bucket.take(now, n)
