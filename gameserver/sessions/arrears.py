@@ -129,7 +129,6 @@ class Arrears:
     def _owe_snapshot(self, snapshot: _Snapshot) -> None:
         self._snapshot = snapshot
         self._dirty.clear()
-        self._inexact_since = None
 
     def prove(self, now: float) -> None:
         if self._unproven_since is None:
@@ -228,7 +227,8 @@ class Arrears:
         works = [*self._lost_work(now), *self._event_work(now, gated)]
         if self._snapshot is not None:
             if self._snapshot.asked or not gated:
-                works.append(Work(self._score(self._snapshot.lane, self._snapshot.since, now), Kind.SNAPSHOT))
+                score = self._score(self._snapshot.lane, self._snapshot.since, now)
+                works.append(Work(self._obligation(now) or score, Kind.SNAPSHOT))
         elif not gated:
             works.extend(self._state_work(now))
         return min(works, key=lambda work: work.score, default=None)
@@ -250,7 +250,7 @@ class Arrears:
         if lost is None:
             return []
         # Small, and nothing of its lane is complete before it: it goes with the most important.
-        return [Work(2 * FORCED if self._overdue(now) else float(lost.lane or Priority.SYSTEM), Kind.LOST)]
+        return [Work(2 * FORCED if self._obligation(now) else float(lost.lane or Priority.SYSTEM), Kind.LOST)]
 
     def _event_work(self, now: float, gated: bool) -> list[Work]:
         if self._events is None:
@@ -263,17 +263,19 @@ class Arrears:
 
     def _state_work(self, now: float) -> list[Work]:
         works = [Work(self._score(lane, since, now), Kind.DELTA) for lane, since in self._dirty.oldest()]
-        if self._overdue(now):
-            assert self._inexact_since is not None
-            works.append(Work(FORCED - now + self._inexact_since, Kind.FORCED))
+        if obligation := self._obligation(now):
+            works.append(Work(obligation, Kind.FORCED))
         if self._behind_since is not None and not works and self._events and self._events.complete(self._limit):
             works.append(Work(self._score(Priority.COSMETIC, self._behind_since, now), Kind.DELTA))
         if self._unproven_since is not None and self._at_position:
             works.append(Work(self._score(Priority.COSMETIC, self._unproven_since, now), Kind.VERIFY))
         return works
 
-    def _overdue(self, now: float) -> bool:
-        return self._inexact_since is not None and now - self._inexact_since >= self._limits.exact_every_s
+    def _obligation(self, now: float) -> float | None:
+        """The score of being exact again at last, once the room has been inexact too long."""
+        if self._inexact_since is None or now - self._inexact_since < self._limits.exact_every_s:
+            return None
+        return FORCED - now + self._inexact_since
 
     # The messages.
 

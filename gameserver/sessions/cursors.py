@@ -178,10 +178,11 @@ class EventCursors:
                 self._read[lane] = self._targets.pop(lane)
 
     def _settle(self, limit: int) -> None:
-        """Move the cursors of lanes that owe nothing up to the limit: later drops are then no holes for them."""
+        """Move every cursor to just before what it owes: what others drop later is then no hole for it."""
         for lane in LANES:
-            if self._read[lane] < limit and not self.holed(lane, limit) and self.front(lane, limit) is None:
-                self._read[lane] = limit
+            if not self.holed(lane, limit):
+                event = self.front(lane, limit)
+                self._read[lane] = max(self._read[lane], limit if event is None else event.place - 1)
 
     def refill(
         self, events: Sequence[LoggedEvent], complete_from: int, upto: int, limit: int, most: int, size: int

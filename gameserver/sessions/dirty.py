@@ -57,7 +57,7 @@ class DirtyEntities:
     ) -> None:
         """One commit more: `dels` before `sets`; `created` are those of `sets` the client cannot have had before."""
         for entity in dels:
-            self._delete(self._lanes[priority(entity)], entity, now)
+            self._delete(self._lanes[priority(entity)], entity, entity in sets, now)
         for entity, fields in sets.items():
             lane = self._lanes[priority(entity)]
             known = lane.get(entity)
@@ -70,14 +70,15 @@ class DirtyEntities:
             elif known.fields != _WHOLE:
                 known.fields |= self._mask(fields)
 
-    def _delete(self, lane: dict[str, _Mark], entity: str, now: float) -> None:
+    def _delete(self, lane: dict[str, _Mark], entity: str, replaced: bool, now: float) -> None:
         known = lane.get(entity)
         if known is None:
             lane[entity] = _Mark(now, True, _WHOLE)
             self._count += 1
         elif known.had:
             known.fields = _WHOLE
-        else:
+        elif not replaced:
+            # It came and went without the client.
             del lane[entity]
             self._count -= 1
 

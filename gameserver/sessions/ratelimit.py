@@ -61,7 +61,7 @@ class TokenBucket:
 class KeyedBuckets:
     """A bucket per key (an address, a player), at most `cap` of them: the longest unused is forgotten for a new one."""
 
-    def __init__(self, rate: float, burst: float, cap: int) -> None:
+    def __init__(self, rate: float, burst: float, cap: int = 10_000) -> None:
         if cap < 1:
             raise ValueError("room for one bucket at least")
         self._rate = rate
