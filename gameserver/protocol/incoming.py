@@ -125,8 +125,9 @@ class CommandMessage(msgspec.Struct, tag_field="type", forbid_unknown_fields=Tru
     """A game's command; `build_decoder` makes one subclass of it for each."""
 
     spec: ClassVar[CommandSpec]
-    variable: ClassVar[frozenset[str]]
-    """The arguments whose equal values may have been read as different ones: 1 and 1.0, keys in another order."""
+    variable: ClassVar[dict[str, bytes]]
+    """The arguments whose equal values may be read as different ones (1 and 1.0, keys in another order), each with
+    its default in canonical form, empty without one."""
 
     id: MessageId | None = None
     """None when the client gave none: then nothing is acknowledged or remembered."""
@@ -148,9 +149,14 @@ class CommandMessage(msgspec.Struct, tag_field="type", forbid_unknown_fields=Tru
         """8 bytes that are the same for the same command with the same arguments: in either encoding, in any
         order, on any worker, and whether or not a default is spelled out."""
         body: list[Any] = [self.spec.name]
-        for field, value in zip(self.spec.fields, msgspec.structs.astuple(self)[1:], strict=True):
-            if type(value) is not type(field.default) or value != field.default:
-                body += (field.name, canonical(plain(value)) if field.name in self.variable else value)
+        for field, value in zip(self.spec.fields, self.values, strict=True):
+            default = self.variable.get(field.name)
+            if default is not None:
+                value = canonical(plain(value))
+            elif type(value) is float:
+                value += 0.0  # -0.0 becomes 0.0: the two are one number
+            if value != (default or field.default):
+                body += (field.name, value)
         return blake2b(_encode(body), digest_size=8).digest()
 
 
@@ -300,7 +306,11 @@ def _command_type(spec: CommandSpec, limits: Limits) -> type[CommandMessage]:
     for attribute, field in zip(attributes, spec.fields, strict=True):
         kind = wire_type(field.annotation, limits)
         fields.append((attribute, kind, _default(field)))
-    variable = frozenset(field.name for field in spec.fields if not is_plain(field.annotation))
+    variable = {
+        field.name: b"" if field.default is REQUIRED else canonical(plain(field.default))
+        for field in spec.fields
+        if not is_plain(field.annotation)
+    }
     return cast(
         type[CommandMessage],
         msgspec.defstruct(
