@@ -173,7 +173,7 @@ def enter_combat(ctx: Context, player: str, ship: Ship) -> None:
 
 @game.tick(hz=1, rooms="sector:*", priority="combat")
 def cease_fire(ctx: Context, dt: float) -> None:
-    """Players whose last fight is over go back to the status they had before."""
+    """Players whose last fight is over go back to the status they had before; shields wear off."""
     now = milliseconds(ctx)
     ship: Ship
     for entity, ship in ctx.sector.all("ship"):
@@ -183,6 +183,8 @@ def cease_fire(ctx: Context, dt: float) -> None:
                 ctx.set_status(ship.status_before or "online", player)
             ship.combat_until = 0
             ship.status_before = None
+        if 0 < ship.shielded_until <= now:
+            ship.shielded_until = 0
 
 
 def milliseconds(ctx: Context) -> int:

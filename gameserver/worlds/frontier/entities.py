@@ -71,7 +71,8 @@ class Deposit:
 class Ship:
     """A player's ship in a sector: position in units, at most `movement.EDGE`, velocity in units per second.
 
-    `combat_until` is 0 outside combat; `status_before` is what the presence's status goes back to.
+    `combat_until` is 0 outside combat, `shielded_until` without a shield; `status_before` is what the presence's
+    status goes back to.
     """
 
     x: f32 = 0.0
