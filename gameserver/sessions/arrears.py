@@ -94,10 +94,10 @@ class Arrears:
         """The client stands exactly there and has all events up to `events_upto`; elsewhere in time than here, it
         starts anew with a snapshot."""
         self.known = True
+        self.epoch, self.seq = epoch, seq
         position = self.source.position
         if epoch != position.epoch or seq > position.seq:
             return
-        self.seq = seq
         self._snapshot = None
         self._events = EventCursors(self.source.events, events_upto)
         self._hear(now)
