@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ from gameserver.errors import GameserverError, SettingsError
 from gameserver.protocol.arguments import REQUIRED
 from gameserver.protocol.codes import RESERVED_TYPES, Close, Priority
 from gameserver.settings import Settings, flags, variable_name
+from gameserver.testing import World
 from gameserver.worlds.frontier import game as frontier
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,13 +117,29 @@ def test_ci_runs_what_the_readme_says() -> None:
     assert command in README
 
 
+def python_in(document: str) -> list[str]:
+    """The blocks of Python, in order."""
+    return re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+
+
+def module_of(name: str, code: str) -> ModuleType:
+    module = ModuleType(name)
+    exec(compile(code, f"<{name}>", "exec"), vars(module))
+    return module
+
+
 @pytest.mark.parametrize("document", [README, AUTHORS], ids=["README.md", "docs/game-authors.md"])
 def test_the_game_in_the_document_is_one(document: str) -> None:
-    """The first Python in the document is a whole module, and its command is declared as the text says."""
-    code = document.partition("```python\n")[2].partition("```")[0]
-    module = ModuleType("documented_game")
-    exec(compile(code, "the document", "exec"), vars(module))
-    buy = module.game.commands["buy"]
-    assert [argument.name for argument in buy.spec.fields] == ["port", "amount"]
-    assert (buy.priority, buy.rate[0]) == (Priority.TRADE, 5.0)
-    assert {"port", "me"} <= module.game.schema.kinds.keys()
+    """The first Python in the document is a whole module, and can be played."""
+    game = module_of("market", python_in(document)[0]).game
+    ana = World(game).join("ana")
+    ana.buy(port="port:1", amount=3)
+    assert (ana.me.cargo, ana.me.credits) == (3, 70)
+    assert ana.heard("trade")[0].data == {"by": "ana", "amount": 3}
+
+
+def test_the_test_in_the_guide_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last Python is a test of its first."""
+    first, *_, last = python_in(AUTHORS)
+    monkeypatch.setitem(sys.modules, "market", module_of("market", first))
+    module_of("test_market", last).test_the_last_unit_is_sold_once()
