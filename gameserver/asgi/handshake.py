@@ -30,7 +30,7 @@ TOKEN_PREFIX = "bearer."
 RESUME_PREFIX = "resume."
 
 MAX_HEADERS = 100
-MAX_HEADER = 8 * 1024
+MAX_HEADER = 8000
 """In bytes, of one header or of the path with its query."""
 CAPACITY_RETRY = 5.0
 """Seconds a client is asked to stay away from a full worker."""

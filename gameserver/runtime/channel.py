@@ -31,3 +31,17 @@ class Channel(Protocol):
 
     def abort(self) -> None:
         """Drop the TCP connection at once, with whatever is still unsent."""
+
+
+class LiveChannel(Channel, Protocol):
+    """A channel that also knows when its peer last gave a sign of life."""
+
+    def heard(self) -> None:
+        """The peer sent something. Channels that see the connection's bytes notice by themselves."""
+
+    def last_alive(self) -> float:
+        """When bytes last came from the peer, or it last took more of what is unsent: event loop time, seconds.
+
+        Only what is taken while something is unsent counts, for then the kernel's buffer is full and makes room
+        only as the peer acknowledges; a kernel that takes bytes for a peer that is gone proves nothing.
+        """
