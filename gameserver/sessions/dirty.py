@@ -65,8 +65,6 @@ class DirtyEntities:
                 whole = entity in created
                 lane[entity] = _Mark(now, not whole, _WHOLE if whole else self._mask(fields))
                 self._count += 1
-            elif entity in created:
-                known.fields = _WHOLE
             elif known.fields != _WHOLE:
                 known.fields |= self._mask(fields)
 

@@ -65,6 +65,10 @@ class Outbox:
         """The client is new to the room: it is owed a snapshot, and the events after it."""
         self._come(source, now)
 
+    def __contains__(self, room: str) -> bool:
+        """Whether the client is in the room."""
+        return room in self._rooms
+
     def _come(self, source: RoomSource, now: float) -> Arrears:
         if source.room in self._rooms:
             raise ValueError(f"the client is in {source.room} already")

@@ -254,6 +254,7 @@ class Client:
         assert room_sum(due.state) == due.sum
         known = self.rooms.get(due.room)
         if known is None:
+            assert not self.leaving, "a new room before the old one was left"
             self.rooms[due.room] = ClientRoom(view, due.epoch, due.seq, copy.deepcopy(due.state), due.seq)
             return
         if known.epoch == due.epoch:

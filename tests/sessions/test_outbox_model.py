@@ -45,7 +45,7 @@ class Overload:
         for name in ("global", "sector:1", "team:a"):
             self.join_from_shared_path(name)
         # How much the line takes per step against how much happens.
-        self.budget = self.rng.choice((0.3, 1.0, 3.0))
+        self.budget = self.rng.choice((0.3, 1.0, 4.0, 15.0))
 
     def view(self, name: str) -> View:
         if self.rng.random() < 0.5:
