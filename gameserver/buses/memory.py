@@ -79,6 +79,10 @@ class MemoryBus:
         self.stats.published += len(reply.seq)
         return reply
 
+    def publish(self, room: Room, payload: bytes) -> None:
+        if self.connected:
+            self.store.publish(room, payload)
+
     async def load(self, room: Room) -> RoomSnapshot:
         return self._opened().load(room)
 

@@ -270,6 +270,11 @@ class MemoryStore:
 
     # Subscriptions
 
+    def publish(self, name: Room, payload: bytes) -> None:
+        """Deliver bytes that are not logged."""
+        for subscriber in list(self._subscribers.get(name, ())):
+            subscriber(name, payload)
+
     def subscribe(self, name: Room, subscriber: Subscriber) -> None:
         subscribers = self._subscribers.setdefault(name, [])
         if subscriber not in subscribers:

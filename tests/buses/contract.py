@@ -56,8 +56,8 @@ async def seat(seats: Seats) -> Seat:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something that only time brings; the test's own time-out bounds it."""
-    while not await condition():
+    """Wait for something that only time or another process brings; the test's own time-out bounds it."""
+    while not await condition():  # noqa: ASYNC110 - nobody here could set an event
         await asyncio.sleep(0.01)
 
 

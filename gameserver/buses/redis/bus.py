@@ -44,7 +44,7 @@ BACKOFF_FIRST = 0.05
 BACKOFF_CAP = 1.0
 PROVEN_AFTER = 1.0
 """A connection that lasted this many seconds was good: the next backoff starts from the beginning."""
-PING_EVERY = 2.0
+PING_EVERY = 1.0
 
 
 class RedisBus:
@@ -196,6 +196,7 @@ class RedisBus:
         return await connect(
             *node,
             self._pushed,
+            self._fall,
             deadline=self._deadline,
             max_pending=self._max_pending,
             stats=self.stats,
@@ -268,6 +269,12 @@ class RedisBus:
         self.stats.batches += 1
         self.stats.published += len(reply.seq)
         return reply
+
+    def publish(self, room: Room, payload: bytes) -> None:
+        if self._connection is not None:
+            sent = self._connection.call("SPUBLISH", self._channel(room), payload)
+            # Nobody waits for it: a failure is the connection's, which is supervised.
+            sent.add_done_callback(_forget)
 
     async def load(self, room: Room) -> RoomSnapshot:
         epoch, seq, total, flat = await self._script("load", room)
@@ -354,6 +361,11 @@ class RedisBus:
             # One bad publication must not cost the connection, and with it every room.
             self.stats.poison += 1
             logger.exception("a publication of %s could not be taken", room)
+
+
+def _forget(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _chunks(channels: Iterable[bytes]) -> Iterable[list[bytes]]:

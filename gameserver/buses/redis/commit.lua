@@ -20,17 +20,23 @@ local CHUNKS = 16
 -- Keeps the entities' hash from ever being a listpack, where every write walks the whole.
 local PADDING = string.rep('.', 64)
 
+-- Redis writes a Lua number as a float with 17 digits: right for these integers, but slow.
+local function digits(number)
+  return string.format('%d', number)
+end
+
 local world = KEYS[1]
 local request = cmsgpack.unpack(ARGV[1])
 local epoch, worker, number, limits, groups = request[1], request[2], request[3], request[4], request[5]
 local log_bytes, log_age, command_memory, batch_memory = limits[1], limits[2], limits[3], limits[4]
 
-if redis.call('GET', world) ~= string.format('%.0f', epoch) then
+local last_key = world .. ':b:' .. worker
+local known = redis.call('MGET', world, last_key)
+if known[1] ~= digits(epoch) then
   return redis.error_reply('FOREIGNEPOCH the store holds another epoch')
 end
 
-local last_key = world .. ':b:' .. worker
-local last = redis.call('GET', last_key)
+local last = known[2]
 if last then
   local last_number = struct.unpack('>I8', last)
   if last_number == number then
@@ -72,16 +78,15 @@ local function current_fence()
 end
 
 local generation = math.floor(now / command_memory)
-local function answers_key(player, which)
-  return world .. ':i:' .. string.format('%.0f', which) .. ':' .. player
-end
+local answers = world .. ':i:' .. digits(generation) .. ':'
+local older_answers = world .. ':i:' .. digits(generation - 1) .. ':'
 
 local function answered(commands)
   local found
   for index = 1, #commands do
     local command = commands[index]
-    local entry = redis.call('HGET', answers_key(command[1], generation), command[2])
-      or redis.call('HGET', answers_key(command[1], generation - 1), command[2])
+    local entry = redis.call('HGET', answers .. command[1], command[2])
+      or redis.call('HGET', older_answers .. command[1], command[2])
     if entry then
       found = found or {ANSWERED}
       if string.sub(entry, 1, 8) == command[3] then
@@ -262,7 +267,7 @@ end
 -- is being filled, are counted in a field of their own.
 local function append(room, payload)
   local key = world .. ':l:' .. room.name
-  redis.call('XADD', key, string.format('%.0f-0', room.seq), 'c', payload)
+  redis.call('XADD', key, string.format('%d-0', room.seq), 'c', payload)
   local size = #payload
   local chunks = room.chunks and cmsgpack.unpack(room.chunks) or {}
   local full = room.bytes + size > log_bytes / CHUNKS
@@ -290,7 +295,7 @@ local function append(room, payload)
   remaining[#remaining + 1] = room.seq
   remaining[#remaining + 1] = 0
   if first > 1 then
-    redis.call('XTRIM', key, 'MINID', string.format('%.0f-0', remaining[2]))
+    redis.call('XTRIM', key, 'MINID', string.format('%d-0', remaining[2]))
   end
   -- An idle room's log goes away by itself; the next chunk renews this well before the youngest entry is too old.
   redis.call('PEXPIRE', key, math.ceil(log_age * (1 + 2 / CHUNKS)))
@@ -313,10 +318,11 @@ for index = 1, #changed do
   call_in_chunks('HSET', key, room.sets)
   call_in_chunks('HDEL', key, room.deletes)
   local meta = world .. ':m:' .. room.name
+  local seq, sum, bytes = digits(room.seq), digits(room.sum), digits(room.bytes)
   if room.chunks_changed then
-    redis.call('HSET', meta, 'seq', room.seq, 'sum', room.sum, 'bytes', room.bytes, 'chunks', room.chunks)
+    redis.call('HSET', meta, 'seq', seq, 'sum', sum, 'bytes', bytes, 'chunks', room.chunks)
   else
-    redis.call('HSET', meta, 'seq', room.seq, 'sum', room.sum, 'bytes', room.bytes)
+    redis.call('HSET', meta, 'seq', seq, 'sum', sum, 'bytes', bytes)
   end
   if room.seq == 1 then
     redis.call('SADD', world .. ':rooms', room.name)
@@ -335,6 +341,7 @@ for name, room in pairs(rooms) do
   end
 end
 
+local answers_expire = digits(command_memory * 2)
 for index = 1, #groups do
   if results[index] == ACCEPTED then
     for _, command in ipairs(groups[index][3]) do
@@ -343,15 +350,15 @@ for index = 1, #groups do
         answer[#answer + 1] = name
         answer[#answer + 1] = room_of(name).seq
       end
-      local key = answers_key(command[1], generation)
+      local key = answers .. command[1]
       redis.call('HSET', key, command[2], command[3] .. cmsgpack.pack(answer))
-      redis.call('PEXPIRE', key, command_memory * 2)
+      redis.call('PEXPIRE', key, answers_expire)
     end
   end
 end
 
 local reply = cmsgpack.pack({results, seqs})
-redis.call('SET', last_key, struct.pack('>I8', number) .. reply, 'PX', batch_memory)
+redis.call('SET', last_key, struct.pack('>I8', number) .. reply, 'PX', digits(batch_memory))
 for index = 1, #changed do
   redis.call('SPUBLISH', world .. ':c:' .. changed[index].name, changed[index].payload)
 end

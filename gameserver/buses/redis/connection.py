@@ -52,8 +52,11 @@ class Connection(asyncio.Protocol):
     """Made by `connect`. `deadline` is in seconds, for every command from its sending to its reply: when one
     passes, the connection is aborted, because nothing behind a reply that never comes can be told apart."""
 
-    def __init__(self, on_push: OnPush, deadline: float, max_pending: int, stats: BusStats) -> None:
+    def __init__(
+        self, on_push: OnPush, on_end: Callable[[], None], deadline: float, max_pending: int, stats: BusStats
+    ) -> None:
         self._on_push = on_push
+        self._on_end = on_end
         self._deadline = deadline
         self._max_pending = max_pending
         self._stats = stats
@@ -196,6 +199,7 @@ class Connection(asyncio.Protocol):
             return
         self.fault = why
         self.closed.set_result(None)
+        self._on_end()
         if self._timer is not None:
             self._timer.cancel()
         while self._awaited:
@@ -210,18 +214,22 @@ async def connect(
     host: str,
     port: int,
     on_push: OnPush,
+    on_end: Callable[[], None],
     *,
     deadline: float,
     max_pending: int,
     stats: BusStats,
     tls: ssl.SSLContext | None = None,
 ) -> Connection:
-    """A TCP (or TLS) connection, before HELLO. Raises Unavailable within `deadline` seconds."""
+    """A TCP (or TLS) connection, before HELLO. Raises Unavailable within `deadline` seconds.
+
+    `on_end` is called the moment it is known that the connection is of no more use.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(deadline):
             _, connection = await loop.create_connection(
-                lambda: Connection(on_push, deadline, max_pending, stats), host, port, ssl=tls
+                lambda: Connection(on_push, on_end, deadline, max_pending, stats), host, port, ssl=tls
             )
     except (OSError, TimeoutError) as error:
         raise unavailable(f"cannot connect to the store at {host}:{port}: {error or 'no answer'}") from error
