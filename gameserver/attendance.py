@@ -82,6 +82,13 @@ def remove(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) 
         room.discard(entity)
 
 
+def end_sessions(draft: Draft, player: str, ended: str, token: str | None = None) -> None:
+    """Have a player's connections closed on whichever worker they are: all, or those of one token."""
+    for _, session in draft.room(private_room(player)).all(SESSION_KIND):
+        if token is None or session.token == token:
+            session.ended = ended
+
+
 def _rooms(draft: Draft, attendee: Attendee, sector: str | None) -> list[RoomDraft]:
     rooms = [draft.room(sector)] if sector else []
     if attendee.team:

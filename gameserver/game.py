@@ -48,12 +48,14 @@ class Tick:
 class Game:
     """A world's rules.
 
-    `start` is the sector where a player who was never here begins.
+    `start` is the sector where a player who was never here begins; `is_open` says which sectors players may watch
+    without being there (none, unless given).
     """
 
-    def __init__(self, name: str, *, start: str = "sector:1") -> None:
+    def __init__(self, name: str, *, start: str = "sector:1", is_open: Callable[[str], bool] | None = None) -> None:
         self.name = name
         self.start = start
+        self.is_open = is_open
         self.schema = Schema()
         for kind, cls in BUILT_IN_KINDS.items():
             self.schema.add(Kind(kind, cls, Priority.MOVEMENT))
@@ -64,12 +66,8 @@ class Game:
     @overload
     def entity(self, cls: C, /) -> C: ...
     @overload
-    def entity(
-        self, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
-    ) -> Callable[[C], C]: ...
-    def entity(
-        self, cls: Any = None, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT
-    ) -> Any:
+    def entity(self, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT) -> Callable[[C], C]: ...
+    def entity(self, cls: Any = None, *, kind: str | None = None, priority: str | Priority = Priority.MOVEMENT) -> Any:
         """Declare a kind of entity: a class with annotated fields. Ids of the kind are `<kind>` or `<kind>:<anything>`.
 
         The kind is the class's name in lower case unless `kind` says otherwise; `priority` is the lane in which
@@ -113,7 +111,7 @@ class Game:
         return declare
 
     def tick(self, *, hz: float, rooms: str, priority: str | Priority = Priority.MOVEMENT) -> Callable[[H], H]:
-        """Declare a tick: `handler(ctx, dt)`, `dt` in seconds of game time, run by one worker of the world at a time."""
+        """Declare a tick: `handler(ctx, dt)`, `dt` in seconds of game time, run by one worker at a time."""
         if not 0 < hz <= 240:
             raise ValueError("a tick runs at more than 0 and at most 240 hz")
 

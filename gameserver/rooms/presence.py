@@ -10,8 +10,12 @@ from __future__ import annotations
 PRESENCE_KIND = "player"
 SESSION_KIND = "session"
 ONLINE, AWAY, BUSY, IN_COMBAT = "online", "away", "busy", "in_combat"
+LOGGED_OUT, KICKED = "logged_out", "kicked"
+"""Why a session was `ended`."""
 STATUSES = (ONLINE, AWAY, BUSY, IN_COMBAT)
-CHOSEN_STATUSES = (ONLINE, AWAY, BUSY)
+CHOSEN_LOGGED_OUT, KICKED = "logged_out", "kicked"
+"""Why a session was `ended`."""
+STATUSES = (ONLINE, AWAY, BUSY)
 """Those a player may set; the rest is the server's."""
 
 
@@ -34,7 +38,8 @@ class Session:
     """A connection: in its player's private room, and in its worker's with `player` and `team`.
 
     `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while the connection lives. `token`
-    is a hash of the JWT's id, by which all connections of one token are found.
+    is a hash of the JWT's id, by which all connections of one token are found. `ended` tells the worker that holds
+    the connection to close it, and why.
     """
 
     worker: str = ""
@@ -42,6 +47,7 @@ class Session:
     name: str | None = None
     team: str | None = None
     token: str | None = None
+    ended: str | None = None
     since: int = 0
     left: int = 0
 
@@ -54,7 +60,7 @@ class World:
 
 
 class Worker:
-    """A worker in the control room; `beat` grows while it lives."""
+    """A worker in the control room; `beat` grows while it lives, and is negative when it has stopped."""
 
     beat: int = 0
     started: int = 0

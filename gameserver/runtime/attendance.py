@@ -6,15 +6,13 @@ A worker's sessions stand in its own room in the store, so that another worker c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
-from gameserver.attendance import Attendee, arrive, depart, remove
-from gameserver.errors import GameserverError, Unavailable
+from gameserver.attendance import Attendee, arrive, depart, end_sessions, remove
+from gameserver.errors import GameserverError
 from gameserver.game import Game
 from gameserver.rooms.names import CONTROL, worker_room
-from gameserver.rooms.presence import SESSION_KIND
 from gameserver.runtime.clock import Clock
 from gameserver.runtime.committer import Committer
 from gameserver.runtime.replication import Replication
@@ -47,7 +45,6 @@ class Attendance:
         self._clock = clock
         self._grace = grace
         self._beats: dict[str, tuple[int, float]] = {}
-        self._swept: set[str] = set()
 
     async def arrive(self, attendee: Attendee) -> None:
         """Raises Unavailable."""
@@ -58,8 +55,12 @@ class Attendance:
 
     async def depart(self, attendee: Attendee) -> None:
         """Commit that the connection is gone, however long the store is away, and end the presence after the grace."""
-        await self._persist(lambda draft: depart(draft, attendee, self._clock.wall()), attendee)
+        await self._commit_departure(attendee)
         self._supervisor.start(self._remove_later(attendee), f"grace of {attendee.session}")
+
+    async def _commit_departure(self, attendee: Attendee) -> None:
+        now = self._clock.wall()
+        await self._persist(lambda draft: depart(draft, attendee, now), attendee)
 
     async def _remove_later(self, attendee: Attendee) -> None:
         await asyncio.sleep(self._grace)
@@ -82,8 +83,18 @@ class Attendance:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
+    async def revoke(self, attendee: Attendee, ended: str) -> None:
+        """Have every connection of the attendee's token closed. Raises Unavailable."""
+        token = attendee.token or None
+        await self._committer.perform(
+            lambda draft: end_sessions(draft, attendee.player, ended, token), player=attendee.player
+        )
+
     async def sweep(self) -> None:
-        """The lease's owner ends the sessions of workers that are silent or stopped."""
+        """The lease's owner ends the sessions of workers that are silent or have stopped.
+
+        All it goes by is state, so that another owner can go on at any moment.
+        """
         control = self._replication.replica(CONTROL)
         if control is None:
             return
@@ -93,41 +104,31 @@ class Attendance:
             beat = control.entities[entity].get("beat", 0)
             known = self._beats.get(entity)
             if known is None or known[0] != beat:
-                self._beats[entity] = beat, now
-            elif now - known[1] >= SILENT_AFTER and entity not in self._swept:
-                self._swept.add(entity)
-                self._supervisor.start(self._sweep_worker(entity), f"ending the sessions of {entity}")
+                known = self._beats[entity] = beat, now
+            if beat < 0 or now - known[1] >= SILENT_AFTER:
+                await self._sweep_worker(entity)
         self._beats = {entity: known for entity, known in self._beats.items() if entity in control.entities}
 
     async def _sweep_worker(self, entity: str) -> None:
         worker = entity.partition(":")[2]
         room = worker_room(worker)
+        replica = await self._replication.hold(room)
         try:
-            replica = await self._replication.hold(room)
-        except Unavailable:
-            self._swept.discard(entity)
-            return
-        try:
-            log.warning("worker %s is silent: ending its %d sessions", worker, len(replica.entities))
-            attendees = [
-                Attendee(
+            now = self._clock.wall()
+            for session, fields in list(replica.entities.items()):
+                left = fields.get("left", 0)
+                attendee = Attendee(
                     fields.get("player", ""),
                     fields.get("name", ""),
                     fields.get("team"),
                     session.partition(":")[2],
                     worker,
                 )
-                for session, fields in list(replica.entities.items())
-                if kind_of(session) == SESSION_KIND
-            ]
-            for attendee in attendees:
-                await self.depart(attendee)
-            with contextlib.suppress(GameserverError):
-                await self._committer.perform(lambda draft: _forget_worker(draft, entity))
+                if not left:
+                    await self._commit_departure(attendee)
+                elif now - left / 1000 >= self._grace:
+                    await self._remove(attendee)
+            if not replica.entities:
+                await self._committer.perform(lambda draft: draft.room(CONTROL).discard(entity))
         finally:
-            self._swept.discard(entity)
             self._replication.release(room)
-
-
-def _forget_worker(draft: Draft, entity: str) -> None:
-    draft.room(CONTROL).discard(entity)

@@ -61,7 +61,7 @@ class Circle:
             for member in members:
                 channel = member.channel
                 channel.write(frame)
-                if channel.unsent():
+                if channel.unsent() > channel.slack:
                     yield member
 
     def snapshot_frame(self, codec: Codec) -> bytes:
@@ -180,11 +180,3 @@ class Audience:
         dels, sets = circle.view.of_change(self.delta.dels, self.delta.sets, self.created)
         if member.outbox is not None and (dels or sets):
             member.outbox.mark(self.room, dels, sets, self.created, now)
-
-    def known_before_pending(self, circle: Circle) -> set[str]:
-        """The entities that members of the circle were last shown."""
-        known = set(circle.state())
-        if self.pending:
-            known -= self.created
-            known.update(entity for entity in self.delta.dels if circle.view.sees(entity))
-        return known

@@ -32,10 +32,6 @@ class Channel(Protocol):
     def abort(self) -> None:
         """Drop the TCP connection at once, with whatever is still unsent."""
 
-
-class LiveChannel(Channel, Protocol):
-    """A channel that also knows when its peer last gave a sign of life."""
-
     def heard(self) -> None:
         """The peer sent something. Channels that see the connection's bytes notice by themselves."""
 
@@ -45,3 +41,10 @@ class LiveChannel(Channel, Protocol):
         Only what is taken while something is unsent counts, for then the kernel's buffer is full and makes room
         only as the peer acknowledges; a kernel that takes bytes for a peer that is gone proves nothing.
         """
+
+    def rtt(self) -> float | None:
+        """The latest round trip to the peer in seconds, None where it is not known."""
+
+    @property
+    def slack(self) -> int:
+        """How many bytes may be `unsent()` right after a write without the member being slow."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gameserver.protocol.codec import Codec
 from gameserver.runtime.channel import Channel
 from gameserver.sessions.outbox import Outbox
+from gameserver.sessions.quality import Tier
 
 if TYPE_CHECKING:
     from gameserver.runtime.audience import Circle
@@ -19,7 +21,7 @@ PUMP_BYTES = 64 * 1024
 class Member:
     """`circles` is where it sits, by room. Compared by identity."""
 
-    __slots__ = ("channel", "circles", "closed", "codec", "interval_timer", "outbox", "player", "tier")
+    __slots__ = ("_relief", "channel", "circles", "closed", "codec", "interval_timer", "outbox", "player", "tier")
 
     def __init__(self, channel: Channel, codec: Codec, player: str) -> None:
         self.channel = channel
@@ -27,9 +29,10 @@ class Member:
         self.player = player
         self.circles: dict[str, Circle] = {}
         self.outbox: Outbox | None = None
-        self.tier = "full"
+        self.tier = Tier.FULL
         self.closed = False
-        self.interval_timer: Any = None
+        self.interval_timer: asyncio.TimerHandle | None = None
+        self._relief: asyncio.Event | None = None
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Answer this member alone, before anything else it is due."""
@@ -39,6 +42,18 @@ class Member:
             self.channel.write(self.codec.frame(message))
         else:
             self.outbox.reply(message, len(self.codec.encode(message)))
+
+    async def relieved(self) -> None:
+        """Wait until it is congested no longer, or gone."""
+        while self.congested and not self.closed:
+            self._relief = asyncio.Event()
+            await self._relief.wait()
+
+    def relieve(self) -> None:
+        """Some of its answers were taken, or it is gone: wake who waits."""
+        if self._relief is not None and (self.closed or not self.congested):
+            self._relief.set()
+            self._relief = None
 
     @property
     def congested(self) -> bool:

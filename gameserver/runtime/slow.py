@@ -11,6 +11,7 @@ from gameserver.runtime.audience import Circle
 from gameserver.runtime.member import PUMP_BYTES, Member
 from gameserver.sessions import due
 from gameserver.sessions.outbox import Outbox
+from gameserver.sessions.quality import Tier
 
 if TYPE_CHECKING:
     from gameserver.runtime.hub import Hub
@@ -34,12 +35,11 @@ class SlowPath:
             return
         now = self._now()
         self._hub.stats.demoted += 1
-        outbox = Outbox()
+        outbox = Outbox(tier=member.tier)
         for circle in member.circles.values():
-            audience = circle.audience
-            audience.open_log(circle.last)
-            known = audience.known_before_pending(circle)
-            outbox.join(circle, circle.last, audience.replica.epoch, known, circle.last, now)
+            circle.audience.open_log(circle.last)
+            outbox.join(circle, circle.last, circle.audience.replica.epoch, circle.last, now)
+            outbox.prove(circle.room, now)
         member.outbox = outbox
         self.members[member] = None
         for circle in member.circles.values():
@@ -59,19 +59,21 @@ class SlowPath:
     def forget(self, member: Member) -> None:
         self.members.pop(member, None)
         member.outbox = None
+        member.relieve()
         if member.interval_timer is not None:
             member.interval_timer.cancel()
             member.interval_timer = None
 
     def enter(self, member: Member, circle: Circle) -> None:
-        """The member, slow already, came into a room: it is owed the snapshot."""
-        audience = circle.audience
-        audience.open_log(audience.replica.seq)
+        """The member, slow already, came into a room or sees it another way: it is owed the snapshot."""
+        if member.outbox is None:
+            return
+        circle.audience.open_log(circle.audience.replica.seq)
         now = self._now()
-        if member.outbox is not None:
-            position = audience.replica.position
-            member.outbox.join(circle, position.seq, position.epoch, (), position.seq, now)
-            member.outbox.reset(circle.room, now)
+        if circle.room in member.outbox:
+            member.outbox.reset(circle.room, now, circle)
+        else:
+            member.outbox.enter(circle, now)
         circle.seat(member)
         self.pump(member)
 
@@ -82,12 +84,21 @@ class SlowPath:
 
     def leave(self, member: Member, room: str, reason: str) -> None:
         if member.outbox is not None:
-            member.outbox.leave(room, reason)
+            member.outbox.leave(room, reason, self._now())
             self.pump(member)
 
     def signal(self, member: Member, signal: outgoing.Signal) -> None:
         if member.outbox is not None:
             member.outbox.signal(signal["room"], signal["key"], signal["data"], signal.get("from"), self._now())
+
+    def set_tier(self, member: Member, tier: Tier) -> None:
+        """Below full every member has its own outbox, sent at the tier's interval."""
+        member.tier = tier
+        if member.outbox is not None:
+            member.outbox.tier = tier
+            self._again(member)
+        elif tier is not Tier.FULL:
+            self.demote(member)
 
     def drained(self, member: Member) -> None:
         """The channel is empty again."""
@@ -113,7 +124,8 @@ class SlowPath:
             self._hub.stats.deliveries += 1
         for hole in outbox.wanted():
             self.refill(member, hole)
-        if outbox.drained and not channel.unsent() and member.tier == "full":
+        member.relieve()
+        if outbox.drained and not channel.unsent() and member.tier is Tier.FULL:
             self.promote(member)
         else:
             self._arm(member)
@@ -129,7 +141,9 @@ class SlowPath:
             member.interval_timer = loop.call_later(max(0.0, at - now), self._again, member)
 
     def _again(self, member: Member) -> None:
-        member.interval_timer = None
+        if member.interval_timer is not None:
+            member.interval_timer.cancel()
+            member.interval_timer = None
         self._hub.flush()
         self.pump(member)
 

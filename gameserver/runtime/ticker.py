@@ -205,7 +205,7 @@ class Ticker:
 
     def _count(self, settled: Settled, track: _Track) -> None:
         self.stats.ticks += 1
-        if isinstance(settled, dict) or isinstance(settled, Rejected):
+        if isinstance(settled, dict | Rejected):
             return
         self.stats.failed += 1
         if not isinstance(settled, Unavailable):

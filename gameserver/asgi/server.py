@@ -1,0 +1,69 @@
+"""One worker process: uvicorn with our protocols, drained before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from gameserver.asgi.app import create_app
+from gameserver.asgi.http import server_config
+from gameserver.game import Game
+from gameserver.settings import Settings
+
+log = logging.getLogger("gameserver")
+
+
+class Server(uvicorn.Server):
+    """On the first signal connections are told goodbye, staggered; when they are gone, or in time, it stops."""
+
+    def __init__(self, app: Starlette, settings: Settings, on_started: Callable[[], None] | None = None) -> None:
+        super().__init__(server_config(app, settings))  # type: ignore[arg-type]  # uvicorn types ASGI more narrowly
+        self._app = app
+        self._deadline = settings.drain_s
+        self._on_started = on_started
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self._on_started is not None and not self.should_exit:
+            self._on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        worker = getattr(self._app.state, "worker", None)
+        if self._draining is not None or worker is None or not worker.started:
+            super().handle_exit(sig, frame)
+            return
+        log.info("draining")
+        loop = asyncio.get_event_loop()
+        loop.call_soon_threadsafe(self._drain, sig, frame)
+
+    def _drain(self, sig: int, frame: FrameType | None) -> None:
+        async def drain() -> None:
+            try:
+                await asyncio.wait_for(self._app.state.worker.node.drain(), self._deadline)
+            except TimeoutError:
+                log.warning("connections were left when the drain's deadline came")
+            finally:
+                super(Server, self).handle_exit(sig, frame)
+
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(drain(), name="drain")
+
+
+def serve(
+    settings: Settings,
+    game: Game,
+    *,
+    sockets: list[socket.socket] | None = None,
+    on_started: Callable[[], None] | None = None,
+) -> int:
+    """Run one worker until a signal; the process's exit code. 1 when it could not start."""
+    server = Server(create_app(settings, game), settings, on_started)
+    server.run(sockets=sockets)
+    return 0 if server.started else 1

@@ -1,0 +1,323 @@
+"""One worker: everything it runs, wired together, without any network of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gameserver.attendance import Attendee
+from gameserver.buses.base import Bus
+from gameserver.context import PLACEMENT
+from gameserver.errors import GameserverError, Unavailable
+from gameserver.game import Command, Game
+from gameserver.protocol import incoming, outgoing
+from gameserver.protocol.arguments import Limits
+from gameserver.protocol.codec import Codec
+from gameserver.protocol.codes import Close
+from gameserver.protocol.schema import welcome_commands
+from gameserver.rooms import access
+from gameserver.rooms.names import CONTROL, GLOBAL, private_room, worker_room
+from gameserver.rooms.presence import LOGGED_OUT, session_id
+from gameserver.runtime.attendance import Attendance
+from gameserver.runtime.beacon import Beacon
+from gameserver.runtime.channel import Channel
+from gameserver.runtime.clock import Clock
+from gameserver.runtime.committer import Committer
+from gameserver.runtime.hub import Hub
+from gameserver.runtime.member import Member
+from gameserver.runtime.replication import Replication
+from gameserver.runtime.session import Session
+from gameserver.runtime.supervise import Supervisor
+from gameserver.runtime.ticker import Ticker
+from gameserver.runtime.verifier import Verifier
+from gameserver.runtime.watch import SessionWatch
+from gameserver.sessions.claims import Claims
+from gameserver.sessions.ratelimit import KeyedBuckets
+from gameserver.state.commit import Commit
+from gameserver.state.position import Position
+from gameserver.state.replica import Replica
+
+START_DEADLINE = 15.0
+MESSAGES_PER_SECOND, MESSAGES_BURST = 200.0, 400.0
+"""What one connection may send of anything before it is closed for flooding."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """Seconds, bytes and rates a node goes by; see `gameserver.settings`."""
+
+    heartbeat: float = 20.0
+    grace: float = 20.0
+    resume_grace: float = 60.0
+    verify: float = 5.0
+    max_message: int = 16 * 1024
+    max_connections: int = 10_000
+    commands_per_second: float = 20.0
+    commands_burst: float = 40.0
+    command_memory: float = 600.0
+
+
+async def _no_tokens(token: str) -> Claims:
+    raise GameserverError("no tokens are verified here")
+
+
+class Node:
+    """A worker of a world. `verify(token)` answers claims or raises."""
+
+    def __init__(
+        self,
+        game: Game,
+        bus: Bus,
+        worker: str,
+        *,
+        limits: NodeLimits | None = None,
+        clock: Clock | None = None,
+        verify: Callable[[str], Awaitable[Claims]] = _no_tokens,
+    ) -> None:
+        self.game = game
+        self.bus = bus
+        self.worker = worker
+        self.limits = limits or NodeLimits()
+        self.clock = clock or Clock()
+        self.verify = verify
+        now = self.clock.monotonic
+        self.supervisor = Supervisor()
+        self.replication = Replication(bus, self, self.supervisor, now)
+        self.hub = Hub(game.schema, self.replication.follows, self._look_for_missing, now)
+        self.committer = Committer(game.schema, bus, self.replication, self.supervisor, worker, now)
+        self.attendance = Attendance(
+            game, self.committer, self.replication, self.supervisor, self.clock, self.limits.resume_grace
+        )
+        self.ticker = Ticker(game, bus, self.committer, self.replication, self.clock, worker, self.attendance.sweep)
+        self.verifier = Verifier(self.replication, self.hub, self.limits.verify)
+        self.beacon = Beacon(self)
+        self.watch = SessionWatch(self)
+        specs = [command.spec for command in game.commands.values()]
+        self.decoder = incoming.build_decoder(specs, Limits(message=self.limits.max_message))
+        self.described_commands = welcome_commands(specs)
+        self.described_schema = game.schema.describe()
+        self.sessions: dict[str, Session] = {}
+        self.by_player: dict[str, set[Session]] = {}
+        self.message_rates = KeyedBuckets(MESSAGES_PER_SECOND, MESSAGES_BURST)
+        self._player_rates = KeyedBuckets(self.limits.commands_per_second, self.limits.commands_burst)
+        self._command_rates = {name: KeyedBuckets(*command.rate) for name, command in game.commands.items()}
+        self.resyncs = 0
+        self.draining = False
+        self._empty = asyncio.Event()
+        self.started_at = 0.0
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, see to it that the world exists, and run. Raises Unavailable when the store cannot be reached."""
+        self.started_at = self.clock.wall()
+        await self.replication.start()
+        for name, work in (
+            ("committer", self.committer.run()),
+            ("lease", self.ticker.run()),
+            ("ticks", self.ticker.beat()),
+            ("verifier", self.verifier.run()),
+            ("watch over sessions", self.watch.run()),
+            ("beacon", self.beacon.run()),
+        ):
+            self.supervisor.start(work, name)
+        await self.replication.hold(CONTROL)
+        replica = await self.replication.hold(GLOBAL)
+        until = self.clock.monotonic() + START_DEADLINE
+        while "world" not in replica.entities:
+            if self.clock.monotonic() > until:
+                raise Unavailable("the world was not created in time: does the worker that holds the lease live?")
+            await asyncio.sleep(0.02)
+
+    async def drain(self, window: float = 2.0) -> None:
+        """Take no more connections, and tell those there are goodbye, spread over `window` seconds; returns when
+        they are gone."""
+        self.draining = True
+        sessions = list(self.sessions.values())
+        for session in sessions:
+            hint = round(self.clock.random.uniform(0.1, 2.0), 2)
+            session.end(Close.RESTART, "the worker restarts", retry_after=hint)
+            await asyncio.sleep(window / len(sessions))
+        self._empty.clear()
+        if self.sessions:
+            await self._empty.wait()
+
+    async def close(self) -> None:
+        """End all sessions, let go of the lease, and stop everything."""
+        self.draining = True
+        for session in list(self.sessions.values()):
+            session.end(Close.RESTART, "the worker stops", retry_after=round(self.clock.random.uniform(0.1, 2.0), 2))
+        await asyncio.gather(
+            *(self.close_session(session) for session in list(self.sessions.values())), return_exceptions=True
+        )
+        try:
+            await asyncio.wait_for(self.beacon.gone(), 2.0)
+            await asyncio.wait_for(self.ticker.release(), 2.0)
+        except (GameserverError, TimeoutError):
+            # Without a store there is nobody to tell: the lease runs out and the silence is noticed.
+            pass
+        await self.supervisor.close()
+        await self.bus.close()
+
+    def _look_for_missing(self) -> None:
+        async def look() -> None:
+            try:
+                await self.replication.check()
+            except Unavailable:
+                # The next verification tick looks again.
+                return
+
+        self.supervisor.start(look(), "looking for a missing sibling")
+
+    # -- replication.Listener ------------------------------------------------------------------------------
+
+    def applied(self, replica: Replica, commit: Commit) -> None:
+        self.hub.applied(replica, commit)
+        if replica.room.startswith("private:"):
+            self._private_changed(replica)
+
+    def reloading(self, replica: Replica) -> None:
+        self.hub.reloading(replica)
+
+    def reloaded(self, replica: Replica, before: Position) -> None:
+        self.hub.reloaded(replica, before)
+        if replica.room.startswith("private:"):
+            self._private_changed(replica)
+
+    def signalled(self, room: str, key: str, data: object, sender: str | None) -> None:
+        self.hub.signalled(room, key, data, sender)
+
+    def _private_changed(self, replica: Replica) -> None:
+        for session in list(self.by_player.get(replica.room.partition(":")[2], ())):
+            session.placed()
+
+    def sector_of(self, player: str) -> str | None:
+        """The sector a player of this worker is in, as far as the replica knows."""
+        replica = self.replication.replica(private_room(player))
+        placement = replica.entities.get(PLACEMENT) if replica is not None else None
+        return placement.get("sector") if placement is not None else None
+
+    # -- sessions ------------------------------------------------------------------------------------------
+
+    def has_room(self) -> bool:
+        """Whether another connection is welcome."""
+        return not self.draining and len(self.sessions) < self.limits.max_connections
+
+    async def open_session(self, claims: Claims, channel: Channel, codec: Codec, address: str) -> Session:
+        """Make the player present, then welcome the connection and give it its rooms.
+
+        Raises Unavailable when that cannot be committed now.
+        """
+        session = Session(self, claims, Member(channel, codec, claims.player), self.new_id(), address)
+        self.sessions[session.id] = session
+        self.by_player.setdefault(claims.player, set()).add(session)
+        try:
+            await session.hold(session.private)
+            if session.plays:
+                await session.hold(worker_room(self.worker))
+                await self.attendance.arrive(self.attendee(session))
+                session.sector = self.sector_of(claims.player)
+                session.recorded = True
+            rooms = session.home()
+            for room in rooms:
+                await session.hold(room)
+        except BaseException:
+            await self.close_session(session)
+            raise
+        if session.closed:
+            return session
+        session.send(self._welcome(session))
+        for room in rooms:
+            session.enter(room)
+        # It may have been moved by another device while its rooms were loading.
+        session.placed()
+        return session
+
+    def _welcome(self, session: Session) -> outgoing.Welcome:
+        limits = self.limits
+        return outgoing.welcome(
+            session=session.id,
+            resume_token=self.new_id(),
+            player=session.player,
+            worker=self.worker,
+            now=self.clock.wall_ms(),
+            heartbeat=limits.heartbeat,
+            limits={
+                "message": limits.max_message,
+                "commands_per_second": limits.commands_per_second,
+                "commands_burst": limits.commands_burst,
+                "command_memory_s": limits.command_memory,
+            },
+            commands=self.described_commands,
+            schema=self.described_schema,
+        )
+
+    async def close_session(self, session: Session) -> None:
+        """The connection is gone: the presence stays for the grace period."""
+        if session.closed:
+            return
+        session.closed = True
+        self.hub.forget(session.member)
+        self.sessions.pop(session.id, None)
+        if not self.sessions:
+            self._empty.set()
+        mine = self.by_player.get(session.player)
+        if mine is not None:
+            mine.discard(session)
+            if not mine:
+                del self.by_player[session.player]
+        try:
+            if session.plays:
+                await asyncio.shield(
+                    self.supervisor.start(self.attendance.depart(self.attendee(session)), f"departure of {session.id}")
+                )
+        finally:
+            for room in list(session.held):
+                session.drop(room)
+
+    async def log_out(self, session: Session) -> None:
+        """End every session of this token, on every worker."""
+        if session.plays and session.claims.token_id:
+            await self.attendance.revoke(self.attendee(session), LOGGED_OUT)
+        session.end(Close.LOGGED_OUT, "logged out")
+
+    async def change_claims(self, session: Session, claims: Claims) -> None:
+        """A refreshed token: a changed team moves rooms at once."""
+        old_rooms = set(session.home())
+        session.claims = claims
+        if session.plays:
+            await self.attendance.arrive(self.attendee(session))
+        rooms = session.home()
+        for room in old_rooms - set(rooms):
+            session.leave(room, "not allowed any more")
+        for room in rooms:
+            if room not in old_rooms:
+                await session.hold(room)
+                session.enter(room)
+
+    def attendee(self, session: Session) -> Attendee:
+        claims = session.claims
+        token = hashlib.blake2b(claims.token_id.encode(), digest_size=8).hexdigest() if claims.token_id else ""
+        return Attendee(claims.player, claims.name, claims.team, session.id, self.worker, token)
+
+    def record_of(self, session: Session) -> dict[str, Any] | None:
+        """What the store has of this session: None when it does not count as live any more."""
+        replica = self.replication.replica(session.private)
+        return None if replica is None else replica.entities.get(session_id(session.id))
+
+    def new_id(self) -> str:
+        return f"{self.clock.random.getrandbits(128):032x}"
+
+    # -- limits --------------------------------------------------------------------------------------------
+
+    def command_wait(self, player: str, command: Command) -> float:
+        """0 when the player may send this command now, else the seconds to wait; charged once, not per re-run."""
+        now = self.clock.monotonic()
+        wait = self._command_rates[command.name].take(player, now)
+        return wait if wait > 0 else self._player_rates.take(player, now)
+
+    def may_publish(self, claims: Claims, room: str) -> bool:
+        return access.may_publish(claims, room)

@@ -1,0 +1,52 @@
+"""Looks after sessions: heartbeats, expiry of tokens, quality tiers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gameserver.protocol import outgoing
+from gameserver.protocol.codes import Close
+
+if TYPE_CHECKING:
+    from gameserver.runtime.node import Node
+    from gameserver.runtime.session import Session
+
+LOOK_EVERY = 1.0
+
+
+class SessionWatch:
+    """Once a second. A client is alive when it said anything, or took anything we sent, within heartbeat + grace."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self.look()
+
+    def look(self) -> None:
+        """One look at every session."""
+        for session in list(self._node.sessions.values()):
+            self._alive(session)
+            self._expiry(session)
+            self._quality(session)
+
+    def _alive(self, session: Session) -> None:
+        silence = asyncio.get_running_loop().time() - session.member.channel.last_alive()
+        if silence > self._node.limits.heartbeat + self._node.limits.grace:
+            session.end(Close.HEARTBEAT_LOST, "heartbeat lost", retry_after=0.5)
+            session.member.channel.abort()
+
+    def _expiry(self, session: Session) -> None:
+        if self._node.clock.wall() > session.claims.expires:
+            session.end(Close.BAD_TOKEN, "the token expired")
+
+    def _quality(self, session: Session) -> None:
+        channel = session.member.channel
+        backlog = session.member.outbox is not None and channel.unsent() > 0
+        change = session.quality.observe(self._node.clock.monotonic(), channel.rtt(), backlog)
+        if change is not None:
+            session.set_tier(change.tier)
+            session.tell(outgoing.quality(change.tier.word, change.reason))
