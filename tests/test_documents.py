@@ -110,6 +110,15 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert not broken
 
 
+def test_metrics_named_are_metrics_there_are() -> None:
+    """What an operator is told to watch is exported under that name."""
+    code = (ROOT / "gameserver" / "asgi" / "metrics.py").read_text()
+    exported = {f"gameserver_{name}" for name in re.findall(r'_gauge\("(\w+)"', code)}
+    exported |= {f"gameserver_{name}_total" for name in re.findall(r'_counter\("(\w+)"', code)}
+    assert exported
+    assert set(re.findall(r"`(gameserver_\w+)`", OPERATIONS)) - {"gameserver_"} <= exported
+
+
 def test_ci_runs_what_the_readme_says() -> None:
     """One command for everybody."""
     command = (ROOT / ".ci" / "run").read_text().splitlines()[-1].removeprefix("exec ")
