@@ -225,6 +225,9 @@ class Arrears:
             return None
         gated = tiered and now < self.open_at
         works = [*self._lost_work(now), *self._event_work(now, gated)]
+        if self._unproven_since is not None and self._at_position:
+            # No tier delays it: by then the room would have moved on.
+            works.append(Work(self._score(Priority.COSMETIC, self._unproven_since, now), Kind.VERIFY))
         if self._snapshot is not None:
             if self._snapshot.asked or not gated:
                 score = self._score(self._snapshot.lane, self._snapshot.since, now)
@@ -267,8 +270,6 @@ class Arrears:
             works.append(Work(obligation, Kind.FORCED))
         if self._behind_since is not None and not works and self._events and self._events.complete(self._limit):
             works.append(Work(self._score(Priority.COSMETIC, self._behind_since, now), Kind.DELTA))
-        if self._unproven_since is not None and self._at_position:
-            works.append(Work(self._score(Priority.COSMETIC, self._unproven_since, now), Kind.VERIFY))
         return works
 
     def _obligation(self, now: float) -> float | None:

@@ -6,7 +6,6 @@ refused, of the others a fault of ours.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -51,6 +50,7 @@ class Input(Enum):
     UNREADABLE = auto()
     # What the peer does, or time.
     UNREADABLE_TOO_OFTEN = auto()
+    """Three within 10 s (`gameserver.sessions.unreadable`)."""
     HELLO_TIMEOUT = auto()
     FLOODED = auto()
     HEARTBEAT_LOST = auto()
@@ -177,16 +177,3 @@ def step(state: State, happened: Input) -> Step:
     if happened in PEER and state is not State.CONNECTING:
         raise RemoteProtocolError(words.replace("_", " "))
     raise LocalProtocolError(words.replace("_", " "))
-
-
-class Unreadable:
-    """Counts messages that could not be read: `limit` of them within `window` seconds are too many."""
-
-    def __init__(self, limit: int = 3, window: float = 10.0) -> None:
-        self._window = window
-        self._recent: deque[float] = deque(maxlen=limit)
-
-    def count(self, now: float) -> bool:
-        """One more; True when that is one too many (UNREADABLE_TOO_OFTEN)."""
-        self._recent.append(now)
-        return len(self._recent) == self._recent.maxlen and now - self._recent[0] <= self._window
