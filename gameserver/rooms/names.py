@@ -12,18 +12,35 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeGuard
 
 from gameserver.errors import InvalidArgument
+from gameserver.protocol.identifiers import ID, MAX_ENTITY, MAX_ID, is_entity, is_id, is_pattern
 
-MAX_ID = 64
-MAX_ENTITY = 96
-"""Both in characters."""
+__all__ = [
+    "CONTROL",
+    "GLOBAL",
+    "MAX_ENTITY",
+    "MAX_ID",
+    "RoomKind",
+    "RoomName",
+    "entity_matches",
+    "is_entity",
+    "is_id",
+    "is_pattern",
+    "is_room",
+    "kind_of",
+    "matches",
+    "parse_room",
+    "player_entity",
+    "private_room",
+    "read_room",
+    "sector_room",
+    "team_room",
+    "worker_room",
+]
 
 GLOBAL = "global"
 CONTROL = "control"
 
-_ID = r"[A-Za-z0-9_.@|+-]{1,64}"
-_is_id = re.compile(_ID).fullmatch
-_split = re.compile(rf"(global|control)|(sector|team|private|worker):({_ID})").fullmatch
-_split_pattern = re.compile(rf"global|control|(?:sector|team|private):(?:\*|{_ID})").fullmatch
+_split = re.compile(rf"(global|control)|(sector|team|private|worker):({ID})").fullmatch
 
 
 class RoomKind(StrEnum):
@@ -43,11 +60,6 @@ class RoomName(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}" if self.id else self.kind.value
-
-
-def is_id(value: Any) -> TypeGuard[str]:
-    """Whether this names a player, a team or a sector: 1 to 64 of `A-Z a-z 0-9 _ . @ | + -`."""
-    return type(value) is str and _is_id(value) is not None
 
 
 def read_room(name: Any) -> RoomName | None:
@@ -89,12 +101,6 @@ def worker_room(worker: str) -> str:
     return f"worker:{worker}"
 
 
-def is_entity(value: Any) -> TypeGuard[str]:
-    """Whether this can name an entity: 1 to 96 printable characters."""
-    # Entities are keys of maps: in JavaScript this one would reach every object's prototype.
-    return type(value) is str and 0 < len(value) <= MAX_ENTITY and value.isprintable() and value != "__proto__"
-
-
 def kind_of(entity: str) -> str:
     """The entity's kind: what stands before the first colon, or the whole id."""
     return entity.partition(":")[0]
@@ -103,11 +109,6 @@ def kind_of(entity: str) -> str:
 def player_entity(player: str) -> str:
     """The id of a player's presence in sector and team rooms."""
     return f"player:{player}"
-
-
-def is_pattern(value: Any) -> TypeGuard[str]:
-    """Whether this is a room's name or a kind of room with `*` for the id; internal rooms have no patterns."""
-    return type(value) is str and _split_pattern(value) is not None
 
 
 def matches(pattern: str, room: str) -> bool:

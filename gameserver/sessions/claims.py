@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from gameserver.errors import InvalidArgument
-from gameserver.rooms.names import is_id, is_pattern
+from gameserver.protocol.identifiers import is_id, is_pattern
 
 Role = Literal["player", "admin", "service"]
 
