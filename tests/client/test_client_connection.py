@@ -27,6 +27,7 @@ from gameserver.client import (
     TooManyCommands,
     Verified,
 )
+from gameserver.client.link import MOST_SILENT_BEATS
 from gameserver.state.checksum import room_sum
 from gameserver.state.position import Position
 
@@ -300,6 +301,17 @@ async def test_an_idle_client_is_heard_within_the_heartbeat(server: FakeServer, 
         await peer.send({"type": "pong", "at": asked["at"], "now": 1})
         assert clock() - last < 0.3
         last = clock()
+
+
+async def test_a_server_that_answers_is_not_given_up(server: FakeServer, client: Make) -> None:
+    """Pongs alone keep a quiet line, for longer than a silent one is kept [LIVE1]."""
+    client()
+    peer = await server.peer()
+    await peer.welcome(*HOME, heartbeat=0.06)
+    for _ in range(2 * MOST_SILENT_BEATS):
+        asked = await peer.next("ping")
+        await peer.send({"type": "pong", "at": asked["at"], "now": 1})
+    assert server.handshakes == 1
 
 
 async def test_a_silent_server_is_given_up(server: FakeServer, client: Make) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 
 import pytest
@@ -143,3 +145,11 @@ def test_an_url_that_cannot_be_dialled_is_refused_at_once(url: str) -> None:
     """A mistake in the address is the caller's, not a reason to try again."""
     with pytest.raises(ValueError, match="not a WebSocket URL"):
         Dialer(url, "t", "json", "header", None, None, None, Tuning())
+
+
+def test_claims_are_read_from_the_token_without_trust() -> None:
+    """Only to know which rooms to expect; a token that cannot be read has none [ROOM3]."""
+    claims = {"sub": "ann", "team": "rot-grün"}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    for token, read in ((f"e30.{body}.x", claims), ("opaque", {}), ("a.!.c", {}), ("a.W10.c", {})):
+        assert Dialer("ws://host/ws", token, "json", "header", None, None, None, Tuning()).claims == read
