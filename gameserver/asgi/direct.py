@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,13 @@ from websockets.protocol import OPEN
 if TYPE_CHECKING:
     from gameserver.asgi.websocket import GameserverProtocol
 
+TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+RTT = struct.Struct("68xI")
+"""Where Linux's tcp_info has the smoothed round trip, in microseconds."""
+
 
 class DirectChannel:
-    """Implements `gameserver.runtime.channel.LiveChannel`. `text` is set by whoever accepts the handshake.
+    """Implements `gameserver.runtime.channel.Channel`. `text` is set by whoever accepts the handshake.
 
     The transport's write buffer has a limit of 0, so that the protocol is told both when the first byte stays
     behind (`on_paused`) and when the last one left (`on_resumed`).
@@ -49,6 +55,20 @@ class DirectChannel:
 
     def abort(self) -> None:
         self._transport.abort()
+
+    @property
+    def slack(self) -> int:
+        return 0
+
+    def rtt(self) -> float | None:
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or TCP_INFO is None or self._protocol.disconnected:
+            return None
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, RTT.size)
+        except OSError:
+            return None
+        return float(RTT.unpack(info)[0]) / 1e6
 
     def heard(self) -> None:
         self._alive_at = self._loop.time()

@@ -14,12 +14,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_QUEUED = 4 * 1024 * 1024
 """Bytes waiting; a member that would make it more is dropped."""
+SLACK = 16 * 1024
+"""Bytes that may wait for their turn on the event loop before the member counts as slow."""
 LINGER = 5.0
 """Seconds for what is queued and the close frame to get through."""
 
 
 class StandardChannel:
-    """Implements `gameserver.runtime.channel.LiveChannel` with a queue and one task that sends.
+    """Implements `gameserver.runtime.channel.Channel` with a queue and one task that sends.
 
     Used as a context manager around the reading of the accepted connection: `abort()` ends its block, which is
     all that ASGI has for dropping a connection. `unsent()` counts what is queued and what is being sent, so it is
@@ -95,6 +97,13 @@ class StandardChannel:
         if self._owner is not None:
             self._aborted = True
             self._owner.cancel()
+
+    @property
+    def slack(self) -> int:
+        return SLACK
+
+    def rtt(self) -> float | None:
+        return None
 
     def heard(self) -> None:
         self._alive_at = self._loop.time()

@@ -13,9 +13,7 @@ ONLINE, AWAY, BUSY, IN_COMBAT = "online", "away", "busy", "in_combat"
 LOGGED_OUT, KICKED = "logged_out", "kicked"
 """Why a session was `ended`."""
 STATUSES = (ONLINE, AWAY, BUSY, IN_COMBAT)
-CHOSEN_LOGGED_OUT, KICKED = "logged_out", "kicked"
-"""Why a session was `ended`."""
-STATUSES = (ONLINE, AWAY, BUSY)
+CHOSEN_STATUSES = (ONLINE, AWAY, BUSY)
 """Those a player may set; the rest is the server's."""
 
 
