@@ -54,12 +54,18 @@ class EventCursors:
         for queue in self._queues.values():
             yield from queue
 
+    def _idle(self, limit: int) -> bool:
+        """Surely nothing to send, found at little cost."""
+        return not self._queues and min(self._read) >= min(limit, end_of(self.log.newest_seq))
+
     def holed(self, lane: Priority, limit: int) -> bool:
         """Whether the lane's next events are neither in the shared log nor refilled."""
         return lane not in self._queues and self._read[lane] < min(self.log.dropped(lane), limit)
 
     def missing(self, limit: int) -> tuple[int, int] | None:
         """(after, upto): the seqs the holes span, `after` exclusive."""
+        if self._idle(limit):
+            return None
         lanes = [lane for lane in LANES if self.holed(lane, limit)]
         if not lanes:
             return None
@@ -78,6 +84,8 @@ class EventCursors:
         return events[0] if events else None
 
     def fronts(self, limit: int) -> Iterator[LoggedEvent]:
+        if self._idle(limit):
+            return
         for lane in LANES:
             event = self.front(lane, limit)
             if event is not None:
@@ -85,7 +93,11 @@ class EventCursors:
 
     def complete(self, limit: int) -> bool:
         """Nothing due: all sent, nothing missing, nothing to declare."""
-        return not self._lost and all(not self.holed(lane, limit) and self.front(lane, limit) is None for lane in LANES)
+        if self._lost:
+            return False
+        return self._idle(limit) or all(
+            not self.holed(lane, limit) and self.front(lane, limit) is None for lane in LANES
+        )
 
     def whole(self, limit: int) -> bool:
         """Everything due can be sent now."""

@@ -91,7 +91,7 @@ class DirtyEntities:
 
     def oldest(self) -> Iterator[tuple[Priority, float]]:
         """Of each lane that is dirty: since when its longest waiting entity waits."""
-        for lane, marks in zip(LANES, self._lanes, strict=True):
+        for lane, marks in zip(LANES, self._lanes, strict=True) if self._count else ():
             if marks:
                 yield lane, next(iter(marks.values())).since
 
