@@ -20,3 +20,17 @@ def ada(world):
 def bob(world):
     """A player of the blue team, in sector:1."""
     return world.join("bob", name="Bob", team="blue")
+
+
+@pytest.fixture
+def rooms_read(world, monkeypatch):
+    """The rooms whose replicas game code asked for, from now on."""
+    read = set()
+    replica_of = world._replica
+
+    def noting(room):
+        read.add(room)
+        return replica_of(room)
+
+    monkeypatch.setattr(world, "_replica", noting)
+    return read

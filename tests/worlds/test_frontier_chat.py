@@ -53,6 +53,13 @@ def test_chat_changes_no_state(world, ada, bob):
     assert world.states() == before
 
 
+def test_a_private_message_reads_nothing(ada, bob, rooms_read):
+    """Nobody's private room has to be loaded to be written to."""
+    ada.chat(channel="private", text="psst", to="bob")
+    assert rooms_read == set()
+    assert bob.heard("chat")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

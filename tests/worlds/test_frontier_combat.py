@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gameserver.errors import InvalidArgument, NotFound, Rejected
 from gameserver.worlds.frontier.books import FOUNDED, negative, totals
 from gameserver.worlds.frontier.combat import exchange
+from gameserver.worlds.frontier.goods import price
 
 
 def arm(world, player, drones):
@@ -115,7 +116,7 @@ def test_a_new_ship_is_shielded_for_a_while(world, ada, bob):
     assert world.entity("sector:1", "ship:bob").shielded_until == 0
     ada.attack(target="ship:bob", drones=1)
     arm(world, bob, 1)
-    bob.attack(target="port:1", drones=1)
+    bob.attack(target="ship:ada", drones=1)
     assert world.entity("sector:1", "ship:bob").shielded_until == 0
 
 
@@ -141,7 +142,7 @@ def test_a_port_is_defended_by_its_stock(world, ada):
     port = world.entity("sector:1", "port:1")
     assert port.owner is None
     assert port.drones < 90
-    assert port.drones_price > 50
+    assert port.drones_price == price("drones", port.drones)
     assert ada.heard("combat")[0].data["outcome"] == "held"
 
 
@@ -156,6 +157,16 @@ def test_the_owner_of_a_port_is_alerted_wherever_they_are(world, ada, bob):
     assert alert.data["reason"] == "port_attacked"
     assert (alert.data["sector"], alert.data["by"], alert.data["outcome"]) == ("sector:1", "bob", "taken")
     assert seqs["private:ada"] == world._store.load("private:ada").seq
+
+
+def test_the_alert_reads_nothing_of_the_owner(world, ada, bob, rooms_read):
+    """What only appends needs no replica on the attacker's worker, and conflicts with nothing."""
+    disarm_port(world)
+    ada.attack(target="port:1", drones=1)
+    rooms_read.clear()
+    bob.attack(target="port:1", drones=1)
+    assert ada.heard("alert")
+    assert rooms_read == {"sector:1", "private:bob", "team:blue"}
 
 
 def test_drones_one_does_not_have_cannot_be_sent(ada, bob):

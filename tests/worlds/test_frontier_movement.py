@@ -150,3 +150,10 @@ def test_the_grace_period_keeps_the_ship_where_it_is(world, ada):
     assert world.state("sector:1")["ship:ada"]["x"] == 5.0
     world.join("ada", team="red")
     assert world.state("sector:1")["ship:ada"]["x"] == 5.0
+
+
+def test_a_ship_that_is_there_already_is_kept(world):
+    """Whatever left it there must not keep its pilot out."""
+    world.arrange("sector:1", "ship:ada", x=5.0)
+    world.join("ada")
+    assert world.state("sector:1")["ship:ada"]["x"] == 5.0

@@ -73,9 +73,7 @@ def attack_ship(ctx: Context, me: Me, victim: str, drones: int) -> None:
     now = milliseconds(ctx)
     if ship.shielded_until > now:
         raise Rejected("shielded", until=ship.shielded_until)
-    own: Ship = ctx.sector[ship_of(ctx.player)]
-    own.shielded_until = 0
-    enter_combat(ctx, ctx.player, own)
+    open_fire(ctx)
     enter_combat(ctx, victim, ship)
     theirs: Me = ctx.private(victim)["me"]
     result = exchange(drones, theirs.drones, ctx.random)
@@ -94,9 +92,7 @@ def attack_port(ctx: Context, me: Me, target: str, drones: int) -> None:
         raise Rejected("own_port")
     if ctx.team and port.team == ctx.team:
         raise Rejected("same_team")
-    own: Ship = ctx.sector[ship_of(ctx.player)]
-    own.shielded_until = 0
-    enter_combat(ctx, ctx.player, own)
+    open_fire(ctx)
     owner = port.owner
     result = exchange(drones, port.drones, ctx.random)
     wreck(ctx, me, result.attacker_lost)
@@ -107,6 +103,13 @@ def attack_port(ctx: Context, me: Me, target: str, drones: int) -> None:
     report(ctx, target, drones, result, "taken" if result.through else "held")
     if owner:
         alert(ctx, owner, "port_attacked", target, "taken" if result.through else "held")
+
+
+def open_fire(ctx: Context) -> None:
+    """Whoever shoots is in combat, and has no shield any more."""
+    ship: Ship = ctx.sector[ship_of(ctx.player)]
+    ship.shielded_until = 0
+    enter_combat(ctx, ctx.player, ship)
 
 
 def wreck(ctx: Context, side: Me | Port, drones: int) -> None:
