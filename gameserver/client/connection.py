@@ -166,11 +166,13 @@ class Client:
         return self._session.tier
 
     def room(self, pattern: str) -> RoomReplica | None:
-        """A room held whose name the pattern stands for: `sector:*` is the sector one is in."""
-        for name, room in self.replica.rooms.items():
-            if stands_for(pattern, name):
-                return room
-        return None
+        """A room held whose name the pattern stands for: `sector:*` is the sector one is in.
+
+        One that can be trusted comes before one in doubt: after a session that could not be resumed, the
+        room one was in before may still be held.
+        """
+        found = [room for name, room in self.replica.rooms.items() if stands_for(pattern, name)]
+        return min(found, key=lambda room: room.doubt is not None, default=None)
 
     async def ready(self, *rooms: str, timeout: float = 10.0) -> None:
         """Wait for `welcome` and for every room named, or every home room, to be held and free of doubt.

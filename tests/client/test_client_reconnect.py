@@ -104,6 +104,18 @@ async def test_what_was_not_recovered_comes_as_snapshots(server: FakeServer, cli
     assert len(stream) == 0
 
 
+async def test_the_sector_one_is_in_is_the_one_that_can_be_trusted(server: FakeServer, client: Make) -> None:
+    """A new session may begin in another sector than the lost one ended in [RES4]."""
+    one, peer = await both(server, client)
+    peer.cut()
+    again, _ = await resumed(server, recovered=False, session="s2")
+    await again.send(snapshot("global"), snapshot("private:ann"), snapshot("sector:4"))
+    await one.ready(timeout=5)
+    found = one.room("sector:*")
+    assert found is not None
+    assert found.name == "sector:4"
+
+
 async def test_a_room_in_doubt_is_asked_for_again_after_a_resume(server: FakeServer, client: Make) -> None:
     """The new connection knows nothing of a resync that was under way [VER2]."""
     one, peer = await both(server, client)
