@@ -92,13 +92,13 @@ class Game:
     ) -> Callable[[H], H]:
         """Declare a command: `handler(ctx, argument: type, ...)`, synchronous, free of I/O.
 
-        Arguments are validated from the signature and published as JSON Schema. `rate` is per player, such as
-        `5/s` or `30/m`; `roles` says which JWT roles may send it.
+        Arguments are validated from the signature and published as JSON Schema, described by the docstring.
+        `rate` is per player, such as `5/s` or `30/m`; `roles` says which JWT roles may send it.
         Raises ValueError for a reserved or doubled name, TypeError for a signature that cannot be validated.
         """
 
         def declare(handler: H) -> H:
-            spec = CommandSpec(name or handler.__name__, _arguments(handler))
+            spec = CommandSpec(name or handler.__name__, _arguments(handler), inspect.getdoc(handler) or "")
             if spec.name in RESERVED_TYPES:
                 raise ValueError(f"a command may not be named {spec.name!r}: the protocol uses it")
             if spec.name in self.commands:
