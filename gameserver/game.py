@@ -160,7 +160,7 @@ def _arguments(handler: Handler) -> tuple[Argument, ...]:
         raise TypeError(f"{handler.__name__} needs a first parameter for its context")
     arguments = []
     for parameter in parameters[1:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
             raise TypeError(f"{handler.__name__}: {parameter.name} must be an ordinary parameter")
         if parameter.name not in hints:
             raise TypeError(f"{handler.__name__}: {parameter.name} needs a type")

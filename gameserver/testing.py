@@ -15,6 +15,7 @@ applied: they are the connection's affair.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -232,7 +233,7 @@ class World:
 
     def _work(self, intent: Intent) -> Work | GameserverError:
         try:
-            command, arguments = self._read(intent)
+            command, values = self._read(intent)
         except GameserverError as refused:
             return refused
         player = intent.player
@@ -242,17 +243,18 @@ class World:
             context = Context(
                 draft, now=now, seed=seed, player=player.id, name=player.name, team=player.team, role=player.role
             )
-            command.handler(context, **arguments)
+            # A handler may change what it is given, and it runs again.
+            command.handler(context, *deepcopy(values))
 
         return Work(run, _nothing, player=player.id, sender=player.id, lane=int(command.priority))
 
-    def _read(self, intent: Intent) -> tuple[Command, dict[str, Any]]:
+    def _read(self, intent: Intent) -> tuple[Command, tuple[Any, ...]]:
         message = self._decode(msgspec.json.encode({"type": intent.command, **intent.arguments}), True)
         assert isinstance(message, CommandMessage), f"{intent.command} is the protocol's, not the game's"
         command = self.game.commands[message.name]
         if intent.player.role not in command.roles:
             raise Forbidden(f"{message.name} is not for the role {intent.player.role}")
-        return command, message.arguments
+        return command, message.values
 
     def _run_tick(self, tick: Tick, room: str) -> None:
         now, seed = self.now, self._seed()
