@@ -14,6 +14,7 @@ from gameserver.protocol.codec import Codec
 from gameserver.protocol.codes import Priority
 from gameserver.rooms.views import View
 from gameserver.runtime.member import Member
+from gameserver.state.backlog import Backlog
 from gameserver.state.commit import Commit
 from gameserver.state.delta import Delta
 from gameserver.state.events import EventLog
@@ -32,7 +33,9 @@ class Circle:
         self.view = view
         self.last = audience.replica.seq
         self.healthy: dict[Codec, dict[Member, None]] = {}
-        self.slow: dict[Member, None] = {}
+        self.slow: dict[Member, int] = {}
+        """Slow members, and up to where of the backlog their outboxes know."""
+        self.backlog = Backlog()
         self._snapshots: dict[Codec, tuple[Position, bytes]] = {}
 
     @property
@@ -42,14 +45,27 @@ class Circle:
     def seat(self, member: Member) -> None:
         """Put the member where its health says."""
         if member.outbox is None:
-            self.slow.pop(member, None)
+            self._wake(member)
             self.healthy.setdefault(member.codec, {})[member] = None
         else:
             self.healthy.get(member.codec, {}).pop(member, None)
-            self.slow[member] = None
+            self.slow[member] = self.backlog.cursor()
+
+    def _wake(self, member: Member) -> None:
+        self.slow.pop(member, None)
+        if not self.slow:
+            self.backlog.clear()
+
+    def mark(self, member: Member, now: float) -> None:
+        """Tell the slow member's outbox what changed since it was told last."""
+        if member.outbox is None:
+            return
+        for change in self.backlog.since(self.slow[member]):
+            member.outbox.mark(self.room, change.delta.dels, change.delta.sets, change.created, now)
+        self.slow[member] = self.backlog.cursor()
 
     def remove(self, member: Member) -> None:
-        self.slow.pop(member, None)
+        self._wake(member)
         self.healthy.get(member.codec, {}).pop(member, None)
 
     def share(self, message: Mapping[str, Any]) -> Iterator[Member]:
@@ -140,7 +156,7 @@ class Audience:
         for circle in self.circles.values():
             yield from circle.slow
 
-    def take(self, commit: Commit, now: float) -> None:
+    def take(self, commit: Commit) -> None:
         """A commit was applied to the replica: collect it for the next flush, mark it for slow members."""
         created = self.replica.created
         for part in commit.parts:
@@ -149,19 +165,12 @@ class Audience:
         self.created.update(entity for entity in created if entity in self.replica.entities)
         self.due_events.extend(outgoing.events_of(commit))
         self._commits.append(commit)
-        if any(circle.slow for circle in self.circles.values()):
+        slow = [circle for circle in self.circles.values() if circle.slow]
+        if slow:
             self._log(commit)
-            for circle in self.circles.values():
-                self._mark(circle, commit, now)
-
-    def _mark(self, circle: Circle, commit: Commit, now: float) -> None:
-        if not circle.slow:
-            return
-        for part in commit.parts:
-            dels, sets = circle.view.of_change(part.dels, part.sets, self.replica.created)
-            for member in circle.slow:
-                if member.outbox is not None:
-                    member.outbox.mark(self.room, dels, sets, self.replica.created, now)
+        for circle in slow:
+            for part in commit.parts:
+                circle.backlog.add(*circle.view.of_change(part.dels, part.sets, created), created)
 
     def _log(self, commit: Commit) -> None:
         if commit.header.seq > self.events.newest_seq:

@@ -84,7 +84,7 @@ class Hub:
         audience = self._audiences.get(replica.room)
         if audience is None:
             return
-        audience.take(commit, self._now())
+        audience.take(commit)
         if siblings:
             self._await_siblings(audience, commit.id, siblings)
         self._dirty[audience] = None

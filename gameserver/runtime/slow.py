@@ -108,11 +108,13 @@ class SlowPath:
     def pump(self, member: Member) -> None:
         """Write what the outbox holds until the channel is full or nothing is due."""
         outbox, channel = member.outbox, member.channel
-        if outbox is None or member.closed:
+        if outbox is None or member.closed or channel.unsent():
             return
         if any(circle.audience.awaited for circle in member.circles.values()):
             return
         now = self._now()
+        for circle in member.circles.values():
+            circle.mark(member, now)
         written = 0
         while written < PUMP_BYTES and not channel.unsent():
             message = outbox.next(now)
