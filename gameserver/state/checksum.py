@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+from gameserver.state.delta import identical
 from gameserver.state.values import canonical
 
 MASK = 0xFFFFFFFF
@@ -54,7 +55,7 @@ def change_sum(entity: str, before: Fields | None, after: Fields | None) -> int:
         old = before.get(field)
         if old is None:
             total += field_sum(entity, field, value)
-        elif old is not value and (type(old) is not type(value) or old != value):
+        elif not identical(old, value):
             total += field_sum(entity, field, value) - field_sum(entity, field, old)
     for field, old in before.items():
         if field not in after:
