@@ -92,5 +92,3 @@ def presence_id(player: str) -> str:
 
 def session_id(session: str) -> str:
     return f"{SESSION_KIND}:{session}"
-
-

@@ -48,9 +48,7 @@ class View:
             return state
         return {entity: self.of_fields(fields) for entity, fields in state.items() if self.sees(entity)}
 
-    def of_change(
-        self, dels: Iterable[str], sets: State, created: Collection[str]
-    ) -> tuple[Collection[str], State]:
+    def of_change(self, dels: Iterable[str], sets: State, created: Collection[str]) -> tuple[Collection[str], State]:
         """What of a change is visible. `created` are entities the view did not have before."""
         if self.whole:
             return list(dels), sets
