@@ -288,6 +288,24 @@ class TestServer:
         assert all(0 < left <= 1_200_000 for left in keys.values() if left != -1)
         assert all(name.startswith(TAG) for name in keys)
 
+    async def test_commands_are_remembered_across_a_generation(self, victim: RedisServer) -> None:
+        """Answers are kept by spans of store time; what the span before remembers still counts."""
+        seat = await Seat(RedisBus(victim.url, WORLD, "w1", StoreLimits(command_memory=1.0), 5.0)).open()
+        with victim.client() as client:
+
+            async def begins() -> bool:
+                return client.time()[1] < 200_000
+
+            async def turned() -> bool:
+                return client.time()[0] > second
+
+            await until(begins)
+            second = client.time()[0]
+            await seat.write(say(A, "one"), commands=[key("ann", "s1", A)])
+            await until(turned)
+        assert (await seat.write(say(A, "two"), commands=[key("ann", "s1", A)])).outcome is Outcome.ANSWERED
+        await seat.bus.close()
+
     async def test_the_entities_are_never_a_listpack(self, victim: RedisServer, seat: Seat) -> None:
         """There every write walks the whole; one long value keeps Redis from it."""
         await seat.write(write(A, 0, {"ship:1": {}}))
