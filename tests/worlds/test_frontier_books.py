@@ -48,7 +48,7 @@ def play(world, pilots, seconds, seed):
     return ended
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps, st.integers(0, 1_000))
 def test_nothing_traded_is_ever_made_or_lost(steps, seed):
     """After every step: the totals are those of the founding, and no account is below zero."""
