@@ -64,7 +64,7 @@ class Context:
 
     @property
     def here(self) -> str:
-        """The name of the room this runs in: the one that ticks, or the acting player's sector. Raises Rejected without."""
+        """The name of the room this runs in: the one that ticks, or the player's sector. Raises Rejected if none."""
         if self._here is None:
             placement = self.private().get(PLACEMENT)
             if placement is None or not placement.sector:
