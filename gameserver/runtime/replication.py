@@ -234,15 +234,16 @@ class Replication:
 
     async def check(self) -> None:
         """Compare every replica's position with the store's; repair what is behind. Raises Unavailable."""
-        rooms = [room for room, entry in self._rooms.items() if entry.mending is None]
-        epoch, positions = await self._bus.positions(rooms)
+        asked = {room: entry.replica.seq for room, entry in self._rooms.items() if entry.mending is None}
+        epoch, positions = await self._bus.positions(list(asked))
         if epoch != self.epoch:
             self.epoch = await self._bus.epoch()
-        for room, seq in zip(rooms, positions, strict=True):
+        for (room, before), seq in zip(asked.items(), positions, strict=True):
             entry = self._rooms.get(room)
             if entry is None or entry.mending is not None:
                 continue
-            if entry.replica.epoch != self.epoch or entry.replica.seq > seq:
+            # Ahead of the answer proves nothing, it is a moment old; ahead of it when asking does.
+            if entry.replica.epoch != self.epoch or before > seq:
                 entry.reload = True
                 self._mend(room, entry)
             elif entry.replica.seq < seq:
