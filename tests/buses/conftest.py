@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.buses.contract import seat, seats
+from tests.buses.seats import seat, seats
 from tests.redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
+
+pytest.register_assert_rewrite("tests.buses.contract_groups", "tests.buses.contract_store")
 
 __all__ = ["cluster", "seat", "seats", "server"]
 

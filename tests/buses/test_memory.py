@@ -9,7 +9,8 @@ import pytest
 from gameserver.buses.base import Outcome, StoreLimits
 from gameserver.buses.memory import MemoryBus, MemoryStore
 from tests.buses.batches import Seat, key, say
-from tests.buses.contract import A, BusContract
+from tests.buses.contract import BusContract
+from tests.buses.seats import A
 
 
 class MemoryWorld:
