@@ -152,7 +152,10 @@ class Arrears:
                 if self._behind_since is None and self._snapshot is None and self.seq < self.source.position.seq:
                     self._behind_since = now
             return
-        newest = self._heard_seq if self._left is None else min(self._heard_seq, seq_of(self._left[2]))
+        # Commits may have been applied, and their events logged, that were not marked yet.
+        newest = max(self._heard_seq, self._events.log.retired)
+        if self._left is not None:
+            newest = min(newest, seq_of(self._left[2]))
         self._foreign_lost = self._events.abandon(newest)
         self._events = None
         if self._left is None:

@@ -71,5 +71,7 @@ class Backlog:
         # The younger's number stays: whoever has seen neither or only the older is shown both.
         older, younger = self._changes[0], self._changes[1]
         older.add(younger.delta.dels, younger.delta.sets, younger.created)
+        # Whoever saw the older has what came with it: only what the younger brought is new to everybody.
+        older.created = younger.created
         older.number = younger.number
         del self._changes[1]

@@ -132,10 +132,13 @@ class EventLog:
     def __init__(self, floor: int = 0, *, max_bytes: int = 256 * 1024, max_events: int = 4096) -> None:
         self._max_bytes = max_bytes
         self._max_events = max_events
+        self.newest_seq = floor
         self.reset(floor)
 
     def reset(self, floor: int) -> None:
         """Forget everything: the room was loaded anew at this seq, nothing is known of what came before."""
+        self.retired = self.newest_seq
+        """What `newest_seq` was when the log was last reset, perhaps in another epoch."""
         self._lanes = [_Lane(end_of(floor)) for _ in LANES]
         self._commits: deque[tuple[int, int, int]] = deque()
         self._count = 0

@@ -8,11 +8,12 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from outbox_model import FIELDS, KINDS, Client, ClientRoom, ModelRoom, View
+from outbox_model import FIELDS, KINDS, Client, ClientRoom, ModelRoom, State, View
 
 from gameserver.sessions.arrears import OutboxLimits
 from gameserver.sessions.outbox import Outbox
 from gameserver.sessions.quality import Tier
+from gameserver.state.backlog import Backlog
 from gameserver.state.position import Position
 
 LIMITS = OutboxLimits(
@@ -44,6 +45,10 @@ class Overload:
                 model.commit(self.now)
         for name in ("global", "sector:1", "team:a"):
             self.join_from_shared_path(name)
+        self.lazy = self.rng.random() < 0.5
+        """Marked only when the line takes something, from changes composed meanwhile (gameserver.state.backlog)."""
+        self.client.unneeded_dels = self.lazy
+        self.backlogs: dict[str, tuple[Backlog, int]] = {}
         # How much the line takes per step against how much happens.
         self.budget = self.rng.choice((0.3, 1.0, 4.0, 15.0))
 
@@ -85,13 +90,29 @@ class Overload:
                 change = self.models[name].commit(self.now)
                 view = self.client.views.get(name)
                 if view is not None:
-                    self.outbox.mark(name, *view.change(*change), self.now)
+                    self.mark(name, *view.change(*change))
+
+    def mark(self, name: str, dels: list[str], sets: State, created: set[str]) -> None:
+        if not self.lazy:
+            self.outbox.mark(name, dels, sets, created, self.now)
+            return
+        backlog, _ = self.backlogs.setdefault(name, (Backlog(), 0))
+        backlog.add(dels, sets, created)
+        if self.rng.random() < 0.5:
+            backlog.cursor()  # of another reader, for whom what follows is kept apart
+
+    def take_note(self) -> None:
+        for name, (backlog, cursor) in self.backlogs.items():
+            for change in backlog.since(cursor):
+                self.outbox.mark(name, change.delta.dels, change.delta.sets, change.created, self.now)
+            self.backlogs[name] = backlog, backlog.cursor()
 
     def pull(self) -> None:
         for _ in range(int(self.rng.expovariate(1 / self.budget))):
             self.send()
 
     def send(self) -> bool:
+        self.take_note()
         promised = self.outbox.due_at(self.now)
         due = self.outbox.next(self.now)
         assert (due is not None) == (promised == self.now)
@@ -133,6 +154,7 @@ class Overload:
     def narrow(self) -> None:
         name = self.rng.choice(self.joined())
         self.client.views[name] = self.view(name)
+        self.backlogs.pop(name, None)
         self.owe_snapshot(name, self.client.views[name])
 
     def move(self) -> None:
@@ -142,6 +164,7 @@ class Overload:
             if name == old:
                 del self.client.signals[name, key]
         del self.client.views[old]
+        self.backlogs.pop(old, None)
         if self.outbox.leave(old, "moved", self.now):
             self.client.leaving[old] = self.models[old].position.seq
         self.client.views[new] = self.view(new)
@@ -171,6 +194,7 @@ class Overload:
         if self.client.leaving or set(self.client.rooms) != set(self.client.views):
             return
         self.outbox = Outbox(LIMITS, self.outbox.tier)
+        self.backlogs.clear()
         self.client.signals.clear()
         self.client.replies.clear()
         for name, room in self.client.rooms.items():
@@ -197,6 +221,7 @@ class Overload:
         self.drain()
         rooms = [(name, self.client.rooms[name].view) for name in self.joined()]
         self.outbox = Outbox(LIMITS, self.outbox.tier)
+        self.backlogs.clear()
         self.client.signals.clear()
         for name, view in rooms:
             self.join_from_shared_path(name, view)
