@@ -89,6 +89,10 @@ def test_replaced_whole() -> None:
     delta = room.delta()
     assert list(delta.dels) == ["ship:1"]
     assert delta.sets == {"ship:1": {"x": 5}, "ship:2": {"y": 2}}
+    room.commit({"ship:3": {"x": 1}})
+    room.commit({"ship:3": {"x": 2}}, dels=["ship:3"])
+    room.commit(dels=["ship:3"])
+    assert list(room.delta().dels) == []
 
 
 def test_drained_with_a_proof() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from random import Random
 
 from outbox_model import FIELDS, KINDS, ModelRoom, View
 
+from gameserver.sessions.arrears import OutboxLimits
 from gameserver.sessions.due import DeltaDue, SnapshotDue
 from gameserver.sessions.outbox import Outbox
 from gameserver.sessions.quality import Tier
@@ -79,28 +81,44 @@ def test_every_room_is_made_exact_from_time_to_time() -> None:
         assert max(later - earlier for earlier, later in pairwise(moments)) < 8.0
 
 
-def test_low_state_does_not_starve() -> None:
-    """The least important entity is sent once it has waited for as many agings as it is lanes away."""
-    model = ModelRoom("sector:1", Random(1), population=1000)
-    outbox = Outbox()
+def beset() -> tuple[Outbox, ModelRoom]:
+    """A room never made exact by force, with one star and one chat event of time 0 behind what matters more."""
+    model = ModelRoom("sector:1", Random(1), population=1000, log_events=100_000, records=False)
+    outbox = Outbox(OutboxLimits(exact_every_s=math.inf))
     outbox.join(everything(model), 0, 1, 0, 0.0)
     model.state = {"star:0": {"x": 1}}
     model.position = model.position._replace(seq=1)
+    model.log.append(1, 0, [Event("chat", {}, None, Priority.CHAT)])
     outbox.mark("sector:1", [], {"star:0": {"x": 1}}, ["star:0"], 0.0)
-    now, sent = 0.0, None
-    while sent is None:
-        now += 0.1
-        drones = {f"drone:{number}": {"x": now} for number in range(300)}
-        model.state.update(drones)
+    return outbox, model
+
+
+def wait_for(lane: Priority) -> float:
+    """How long the star or the chat event waits while each message could be filled with fresh combat."""
+    outbox, model = beset()
+    for tenth in range(1, 300):
+        now = tenth / 10
+        sets = {f"drone:{number}": {"x": now} for number in range(300)}
+        model.state.update(sets)
         model.position = model.position._replace(seq=model.position.seq + 1)
-        outbox.mark("sector:1", [], drones, (), now)
+        combat = [Event("combat", {}, None, Priority.COMBAT)] * 100
+        model.log.append(model.position.seq, round(now * 1000), combat)
+        outbox.mark("sector:1", [], sets, (), now)
         due = outbox.next(now)
         assert isinstance(due, DeltaDue)
-        sent = now if "star:0" in due.sets else None
-        if not due.partial:
-            break
-    assert sent is not None
-    assert sent <= (Priority.COSMETIC - Priority.COMBAT) * AGING + 1.0
+        if "star:0" in due.sets if lane is Priority.COSMETIC else any(event.lane is lane for event in due.events):
+            return now
+    raise AssertionError(f"{lane.word} starves")
+
+
+def test_low_state_does_not_starve() -> None:
+    """The least important entity is sent once it has waited for as many agings as it is lanes away."""
+    assert 6.0 <= wait_for(Priority.COSMETIC) <= (Priority.COSMETIC - Priority.COMBAT) * AGING + 0.6
+
+
+def test_chat_does_not_starve() -> None:
+    """An event of chat too, though combat events alone fill every message and pile up."""
+    assert 6.0 <= wait_for(Priority.CHAT) <= 12.0
 
 
 def test_more_important_rooms_first() -> None:

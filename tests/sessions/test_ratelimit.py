@@ -47,6 +47,13 @@ def test_a_bucket_must_fill(rate: float, burst: float) -> None:
         TokenBucket(rate, burst)
 
 
+def test_a_clock_that_steps_back_takes_nothing() -> None:
+    """What was saved up stays when the clock goes back."""
+    bucket = TokenBucket(1, 2)
+    assert bucket.take(10.0) == 0.0
+    assert bucket.take(5.0) == 0.0
+
+
 @given(st.lists(st.tuples(st.floats(-1, 2), st.integers(1, 4)), max_size=60))
 def test_never_more_than_burst_and_rate(steps: list[tuple[float, int]]) -> None:
     """Whatever is asked when (even by a clock that steps back), no span gets more than its burst and rate allow."""
