@@ -277,9 +277,14 @@ class Hub:
         circle = member.circles.pop(room, None)
         if circle is None:
             return
-        self.flush_room(circle.audience)
+        audience = circle.audience
+        self.flush_room(audience)
         self._unseat(member, circle)
         if member.outbox is None:
+            if audience.pending:
+                # Held for a sibling, yet nothing may follow `left`.
+                dels, sets = circle.view.of_change(audience.delta.dels, audience.delta.sets, audience.created)
+                member.send(outgoing.delta(room, circle.last, audience.replica.seq, dels, sets, audience.due_events))
             member.send(outgoing.left(room, reason))
         else:
             self.slow.leave(member, room, reason)
