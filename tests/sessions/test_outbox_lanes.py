@@ -13,6 +13,7 @@ from gameserver.sessions.due import DeltaDue, SnapshotDue
 from gameserver.sessions.outbox import Outbox
 from gameserver.sessions.quality import Tier
 from gameserver.state.commit import Event
+from gameserver.state.events import EventLog
 from gameserver.state.priority import Priority
 
 AGING = 2.0
@@ -83,7 +84,8 @@ def test_every_room_is_made_exact_from_time_to_time() -> None:
 
 def beset() -> tuple[Outbox, ModelRoom]:
     """A room never made exact by force, with one star and one chat event of time 0 behind what matters more."""
-    model = ModelRoom("sector:1", Random(1), population=1000, log_events=100_000, records=False)
+    model = ModelRoom("sector:1", Random(1), population=1000, records=False)
+    model.log = EventLog(max_bytes=1 << 26, max_events=100_000)
     outbox = Outbox(OutboxLimits(exact_every_s=math.inf))
     outbox.join(everything(model), 0, 1, 0, 0.0)
     model.state = {"star:0": {"x": 1}}
