@@ -1,24 +1,27 @@
 """Coming and going, as game code like any other: pure runs over a draft that end in one atomic commit.
 
 A player's arrival puts `session:<id>` into their private room and their worker's, creates `placement` and `me`
-when they were never here, and makes them present in their sector's and team's rooms. A departure leaves the
-presence with fewer devices; the removal takes it away when the grace period is over and nobody came back.
+when they were never here, and makes them present in their sector's and team's rooms. A departure leaves session and
+presence for the grace period, in which the session can be resumed from anywhere; the removal takes away what
+nobody came back to.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gameserver.context import ME, PLACEMENT, Context
 from gameserver.game import Game
 from gameserver.rooms.names import private_room, team_room, worker_room
-from gameserver.rooms.presence import ONLINE, SESSION_KIND, presence_id, session_id
+from gameserver.rooms.presence import ONLINE, SESSION_KIND, Session, presence_id, session_id
 from gameserver.state.draft import Draft, RoomDraft
 
 
 @dataclass(frozen=True, slots=True)
 class Attendee:
-    """One connection of a player. `token` is a hash of the token's id, empty when it has none."""
+    """One connection of a player: the `link`-th of its session. `token` is a hash of the JWT's id, empty when it
+    has none; `resume` the hash of the resume token it is given."""
 
     player: str
     name: str
@@ -26,10 +29,24 @@ class Attendee:
     session: str
     worker: str
     token: str = ""
+    resume: str = ""
+    link: int = 1
 
 
-def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) -> None:
-    """The connection is there. `now` is in seconds since the Unix epoch."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What an arrival came to: a resumed session has its old id, a new link, and what it had subscribed to."""
+
+    session: str
+    link: int
+    sector: str
+    resumed: bool
+    views: dict[str, Any]
+
+
+def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int, resuming: str | None = None) -> Arrival:
+    """The connection is there. `now` is in seconds since the Unix epoch; `resuming` is the hash of the resume token it
+    came with: when a session of this player knows it, the connection takes that session over."""
     private = draft.room(private_room(attendee.player))
     placement = private.get(PLACEMENT) or private.create(PLACEMENT, sector=game.start)
     context = _context(draft, attendee, now, seed, placement.sector)
@@ -37,49 +54,88 @@ def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) 
         game.run_hooks("first_join", context)
         if ME not in private:
             private.create(ME)
-    entity, since = session_id(attendee.session), int(now * 1000)
-    private.discard(entity)
-    private.create(entity, worker=attendee.worker, since=since, token=attendee.token or None)
-    devices = len(private.ids(SESSION_KIND))
+    session, resumed = _seat(private, attendee, now, resuming)
+    arrival = Arrival(session, private[session_id(session)].link, placement.sector, resumed, _views(private, session))
     entered = presence_id(attendee.player) not in draft.room(placement.sector)
-    for room in _rooms(draft, attendee, placement.sector):
-        _show(room, attendee, devices)
+    _show(draft, attendee, placement.sector)
     own = draft.room(worker_room(attendee.worker))
-    own.discard(entity)
-    own.create(entity, player=attendee.player, name=attendee.name, team=attendee.team, since=since)
+    own.discard(session_id(session))
+    own.create(
+        session_id(session),
+        player=attendee.player,
+        name=attendee.name,
+        team=attendee.team,
+        link=arrival.link,
+        since=int(now * 1000),
+    )
     if entered:
         game.run_hooks("enter", context)
+    return arrival
+
+
+def _seat(private: RoomDraft, attendee: Attendee, now: float, resuming: str | None) -> tuple[str, bool]:
+    """The id of the session that the connection holds from now on, and whether it was there before."""
+    found = _resumable(private, resuming) if resuming else None
+    if found is None:
+        private.discard(session_id(attendee.session))
+        record: Session = private.create(session_id(attendee.session), since=int(now * 1000))
+        session = attendee.session
+    else:
+        session, record = found
+        record.link += 1
+        record.left = 0
+        record.was = resuming
+    record.worker = attendee.worker
+    record.token = attendee.token or None
+    record.resume = attendee.resume or None
+    return session, found is not None
+
+
+def _resumable(private: RoomDraft, resuming: str) -> tuple[str, Session] | None:
+    for entity, record in private.all(SESSION_KIND):
+        if resuming in (record.resume, record.was) and record.ended is None:
+            return entity.partition(":")[2], record
+    return None
+
+
+def _views(private: RoomDraft, session: str) -> dict[str, Any]:
+    return private[session_id(session)].views or {}
 
 
 def depart(draft: Draft, attendee: Attendee, now: float) -> None:
-    """The connection is gone; the presence stays, with one device less. Doing it twice changes nothing more."""
+    """The connection is gone; the presence stays, with one device less. Doing it twice changes nothing more.
+
+    A session that another connection has taken over meanwhile is none of its business.
+    """
     private = draft.room(private_room(attendee.player))
     entity = session_id(attendee.session)
-    private.discard(entity)
-    devices = len(private.ids(SESSION_KIND))
+    for record in (private.get(entity), draft.room(worker_room(attendee.worker)).get(entity)):
+        if record is not None and record.link == attendee.link and not record.left:
+            record.left = int(now * 1000)
+    devices = _devices(private)
     placement = private.get(PLACEMENT)
     for room in _rooms(draft, attendee, placement.sector if placement else None):
         presence = room.get(presence_id(attendee.player))
         if presence is not None:
             presence.devices = devices
-    record = draft.room(worker_room(attendee.worker)).get(entity)
-    if record is not None and not record.left:
-        record.left = int(now * 1000)
 
 
 def remove(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) -> None:
-    """The grace period after `depart` is over: nobody came back, so the presence goes."""
-    draft.room(worker_room(attendee.worker)).discard(session_id(attendee.session))
+    """The grace period after `depart` is over: a session nobody came back to goes, the last one with the presence."""
     private = draft.room(private_room(attendee.player))
+    entity = session_id(attendee.session)
+    for room in (private, draft.room(worker_room(attendee.worker))):
+        record = room.get(entity)
+        if record is not None and record.link == attendee.link and record.left:
+            room.delete(entity)
     placement = private.get(PLACEMENT)
     if placement is None or private.ids(SESSION_KIND):
         return
-    entity = presence_id(attendee.player)
-    sector = draft.room(placement.sector)
-    if entity in sector:
+    presence = presence_id(attendee.player)
+    if presence in draft.room(placement.sector):
         game.run_hooks("leave", _context(draft, attendee, now, seed, placement.sector))
     for room in _rooms(draft, attendee, placement.sector):
-        room.discard(entity)
+        room.discard(presence)
 
 
 def end_sessions(draft: Draft, player: str, ended: str, token: str | None = None) -> None:
@@ -89,6 +145,37 @@ def end_sessions(draft: Draft, player: str, ended: str, token: str | None = None
             session.ended = ended
 
 
+def change_team(draft: Draft, attendee: Attendee, before: str | None) -> None:
+    """A refreshed token names another team (or name) than `before`: the presence follows at once."""
+    if before is not None and before != attendee.team:
+        draft.room(team_room(before)).discard(presence_id(attendee.player))
+    own = draft.room(worker_room(attendee.worker)).get(session_id(attendee.session))
+    if own is not None:
+        own.team = attendee.team
+        own.name = attendee.name
+    placement = draft.room(private_room(attendee.player)).get(PLACEMENT)
+    if placement is not None:
+        _show(draft, attendee, placement.sector)
+
+
+def retire_token(draft: Draft, attendee: Attendee) -> None:
+    """The client has spoken after its welcome: the resume token it came with is worth nothing any more."""
+    record = draft.room(private_room(attendee.player)).get(session_id(attendee.session))
+    if record is not None and record.link == attendee.link:
+        record.was = None
+
+
+def remember_views(draft: Draft, attendee: Attendee, views: dict[str, Any]) -> None:
+    """Keep what the session is subscribed to, for when it is resumed."""
+    record = draft.room(private_room(attendee.player)).get(session_id(attendee.session))
+    if record is not None and record.link == attendee.link:
+        record.views = views or None
+
+
+def _devices(private: RoomDraft) -> int:
+    return sum(1 for _, record in private.all(SESSION_KIND) if not record.left)
+
+
 def _rooms(draft: Draft, attendee: Attendee, sector: str | None) -> list[RoomDraft]:
     rooms = [draft.room(sector)] if sector else []
     if attendee.team:
@@ -96,13 +183,15 @@ def _rooms(draft: Draft, attendee: Attendee, sector: str | None) -> list[RoomDra
     return rooms
 
 
-def _show(room: RoomDraft, attendee: Attendee, devices: int) -> None:
-    presence = room.get(presence_id(attendee.player))
-    if presence is None:
-        presence = room.create(presence_id(attendee.player), status=ONLINE)
-    presence.name = attendee.name
-    presence.devices = devices
-    presence.team = attendee.team
+def _show(draft: Draft, attendee: Attendee, sector: str) -> None:
+    devices = _devices(draft.room(private_room(attendee.player)))
+    for room in _rooms(draft, attendee, sector):
+        presence = room.get(presence_id(attendee.player))
+        if presence is None:
+            presence = room.create(presence_id(attendee.player), status=ONLINE)
+        presence.name = attendee.name
+        presence.devices = devices
+        presence.team = attendee.team
 
 
 def _context(draft: Draft, attendee: Attendee, now: float, seed: int, sector: str) -> Context:

@@ -264,7 +264,7 @@ class World:
 
         self._commit_alone(run, int(tick.priority))
 
-    def _commit_alone(self, run: Callable[[Draft], None], lane: int = 0) -> None:
+    def _commit_alone(self, run: Callable[[Draft], object], lane: int = 0) -> None:
         attempt = _Attempt(WORKER, Work(run, _nothing, lane=lane))
         self._prepare(attempt)
         outcome = self._settle(attempt)

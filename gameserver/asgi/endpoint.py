@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -14,20 +12,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gameserver.asgi.handshake import Accept, AcceptThenClose, Deny, read_request
 from gameserver.asgi.standard import StandardChannel
 from gameserver.asgi.websocket import EXTENSION
-from gameserver.errors import GameserverError
 from gameserver.protocol.codec import JSON, MSGPACK
-from gameserver.protocol.codes import Close
-from gameserver.runtime.channel import Channel
 from gameserver.sessions.claims import Role
 
 if TYPE_CHECKING:
     from gameserver.asgi.worker import Worker
     from gameserver.runtime.session import Session
-
-log = logging.getLogger("gameserver")
-
-OPEN_DEADLINE = 15.0
-"""Seconds until a new connection must have been welcomed."""
 
 
 class Endpoint:
@@ -59,23 +49,13 @@ class Endpoint:
             if channel is None:
                 channel = await stack.enter_async_context(StandardChannel(websocket.send, codec.text))
             channel.text = codec.text
-            session = await self._open(worker, accepted, channel, address)
-            if session is None:
-                return
+            node = worker.node
+            session = node.admit(accepted.claims, channel, codec, address, accepted.resume_token)
+            node.supervisor.start(node.receive(session), f"welcome of {session.id}")
             try:
                 await self._read(websocket, session)
             finally:
-                await worker.node.close_session(session)
-
-    async def _open(self, worker: Worker, accepted: Accept, channel: Channel, address: str) -> Session | None:
-        codec = JSON if accepted.encoding == "json" else MSGPACK
-        try:
-            async with asyncio.timeout(OPEN_DEADLINE):
-                return await worker.node.open_session(accepted.claims, channel, codec, address)
-        except (GameserverError, TimeoutError) as error:
-            log.warning("a connection could not be welcomed: %s", error)
-            channel.close(int(Close.TRY_LATER), "the world cannot be reached now")
-            return None
+                await node.close_session(session)
 
     async def _read(self, websocket: WebSocket, session: Session) -> None:
         """Hand on every message; a client that does not take its answers is not read either."""

@@ -37,23 +37,26 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         worker = getattr(self._app.state, "worker", None)
         if self._draining is not None or worker is None or not worker.started:
-            super().handle_exit(sig, frame)
+            # The second time, or with nobody to say goodbye to. Stopping when told to is no failure: unlike uvicorn,
+            # the signal is not raised again when all is done.
+            self.force_exit = self.should_exit
+            self.should_exit = True
             return
-        log.info("draining")
-        loop = asyncio.get_event_loop()
-        loop.call_soon_threadsafe(self._drain, sig, frame)
+        # A signal's handler runs between any two instructions: the loop takes it from here.
+        asyncio.get_running_loop().call_soon_threadsafe(self._start_draining)
 
-    def _drain(self, sig: int, frame: FrameType | None) -> None:
-        async def drain() -> None:
-            try:
-                await asyncio.wait_for(self._app.state.worker.node.drain(), self._deadline)
-            except TimeoutError:
-                log.warning("connections were left when the drain's deadline came")
-            finally:
-                super(Server, self).handle_exit(sig, frame)
-
+    def _start_draining(self) -> None:
         if self._draining is None:
-            self._draining = asyncio.get_running_loop().create_task(drain(), name="drain")
+            log.info("draining")
+            self._draining = asyncio.get_running_loop().create_task(self._drain(), name="drain")
+
+    async def _drain(self) -> None:
+        try:
+            await asyncio.wait_for(self._app.state.worker.node.drain(), self._deadline)
+        except TimeoutError:
+            log.warning("connections were left when the drain's deadline came")
+        finally:
+            self.should_exit = True
 
 
 def serve(

@@ -7,6 +7,8 @@ another worker can take over when it dies.
 
 from __future__ import annotations
 
+from typing import Any
+
 PRESENCE_KIND = "player"
 SESSION_KIND = "session"
 ONLINE, AWAY, BUSY, IN_COMBAT = "online", "away", "busy", "in_combat"
@@ -33,11 +35,13 @@ class Placement:
 
 
 class Session:
-    """A connection: in its player's private room, and in its worker's with `player` and `team`.
+    """A connection's session: in its player's private room, and in its worker's with `player` and `team`.
 
-    `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while the connection lives. `token`
-    is a hash of the JWT's id, by which all connections of one token are found. `ended` tells the worker that holds
-    the connection to close it, and why.
+    `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while a connection holds it. `link` counts
+    the connections it has had: a former one finds itself replaced. `resume` is the hash of the resume token last
+    given out, `was` of the one before until the client has spoken. `token` is a hash of the JWT's id, by which all
+    sessions of one token are found. `ended` tells the worker that holds it to close it, and why. `views` are
+    the rooms it subscribed to beside or other than its home rooms: room to [entities, fields], either may be empty.
     """
 
     worker: str = ""
@@ -46,6 +50,10 @@ class Session:
     team: str | None = None
     token: str | None = None
     ended: str | None = None
+    resume: str | None = None
+    was: str | None = None
+    views: dict[str, Any] | None = None
+    link: int = 1
     since: int = 0
     left: int = 0
 

@@ -8,8 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
-from gameserver.attendance import Attendee, arrive, depart, end_sessions, remove
+from gameserver.attendance import (
+    Arrival,
+    Attendee,
+    arrive,
+    change_team,
+    depart,
+    end_sessions,
+    remember_views,
+    remove,
+    retire_token,
+)
 from gameserver.errors import GameserverError
 from gameserver.game import Game
 from gameserver.rooms.names import CONTROL, worker_room
@@ -46,17 +57,37 @@ class Attendance:
         self._grace = grace
         self._beats: dict[str, tuple[int, float]] = {}
 
-    async def arrive(self, attendee: Attendee) -> None:
+    async def arrive(self, attendee: Attendee, resuming: str | None = None) -> Arrival:
         """Raises Unavailable."""
         now, seed = self._clock.wall(), self._clock.seed()
-        await self._committer.perform(
-            lambda draft: arrive(self._game, draft, attendee, now, seed), player=attendee.player
-        )
+        arrivals: list[Arrival] = []
 
-    async def depart(self, attendee: Attendee) -> None:
-        """Commit that the connection is gone, however long the store is away, and end the presence after the grace."""
+        def run(draft: Draft) -> None:
+            arrivals[:] = [arrive(self._game, draft, attendee, now, seed, resuming)]
+
+        await self._committer.perform(run, player=attendee.player)
+        return arrivals[0]
+
+    async def depart(self, attendee: Attendee, *, for_good: bool = False) -> None:
+        """Commit that the connection is gone, however long the store is away.
+
+        The presence ends after the grace period, or at once when the session ended `for_good`.
+        """
         await self._commit_departure(attendee)
-        self._supervisor.start(self._remove_later(attendee), f"grace of {attendee.session}")
+        if for_good:
+            await self._remove(attendee)
+        else:
+            self._supervisor.start(self._remove_later(attendee), f"grace of {attendee.session}")
+
+    async def change_team(self, attendee: Attendee, before: str | None) -> None:
+        """The player's token names another team or name. Raises Unavailable."""
+        await self._committer.perform(lambda draft: change_team(draft, attendee, before), player=attendee.player)
+
+    async def retire_token(self, attendee: Attendee) -> None:
+        await self._persist(lambda draft: retire_token(draft, attendee), attendee)
+
+    async def remember_views(self, attendee: Attendee, views: dict[str, Any]) -> None:
+        await self._persist(lambda draft: remember_views(draft, attendee, views), attendee)
 
     async def _commit_departure(self, attendee: Attendee) -> None:
         now = self._clock.wall()
@@ -70,7 +101,7 @@ class Attendance:
         now, seed = self._clock.wall(), self._clock.seed()
         await self._persist(lambda draft: remove(self._game, draft, attendee, now, seed), attendee)
 
-    async def _persist(self, run: Callable[[Draft], None], attendee: Attendee) -> None:
+    async def _persist(self, run: Callable[[Draft], object], attendee: Attendee) -> None:
         delay = 0.1
         while True:
             try:
@@ -123,6 +154,7 @@ class Attendance:
                     fields.get("team"),
                     session.partition(":")[2],
                     worker,
+                    link=fields.get("link", 1),
                 )
                 if not left:
                     await self._commit_departure(attendee)

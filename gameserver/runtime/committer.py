@@ -95,7 +95,7 @@ class Committer:
         self._wake.set()
 
     async def perform(
-        self, run: Callable[[Draft], None], *, fence: int = 0, player: str = "", lane: int = 0
+        self, run: Callable[[Draft], object], *, fence: int = 0, player: str = "", lane: int = 0
     ) -> dict[str, int]:
         """Submit and await: the new seqs. Raises what refused it, Unavailable after a deadline."""
         future: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()

@@ -245,20 +245,30 @@ class Hub:
 
     def enter(self, member: Member, replica: Replica, view: View = WHOLE) -> None:
         """Seat the member (again, with another view) and give it the room's snapshot."""
+        circle = self._seat(member, replica, view)
+        if member.outbox is None:
+            circle.seat(member)
+            self._write(member, circle.snapshot_frame(member.codec))
+        else:
+            self.slow.enter(member, circle)
+
+    def enter_at(self, member: Member, replica: Replica, view: View = WHOLE) -> None:
+        """Seat a healthy member that is brought to the replica's position by other means, before anything else."""
+        self._seat(member, replica, view).seat(member)
+
+    def _seat(self, member: Member, replica: Replica, view: View) -> Circle:
         audience = self._audiences.get(replica.room)
         if audience is None:
             audience = self._audiences[replica.room] = Audience(replica, self.priority_of)
         self.flush_room(audience)
         previous = member.circles.get(replica.room)
         if previous is not None:
+            # Its new circle comes first: without members the audience would be dropped in between.
+            audience.circle(view)
             self._unseat(member, previous)
         circle = audience.circle(view)
         member.circles[replica.room] = circle
-        if member.outbox is None:
-            circle.seat(member)
-            self._write(member, circle.snapshot_frame(member.codec))
-        else:
-            self.slow.enter(member, circle)
+        return circle
 
     def snapshot(self, member: Member, room: str) -> bool:
         """Send the room's snapshot again (a resync); whether the member is in the room."""

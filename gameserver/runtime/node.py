@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,11 @@ from gameserver.buses.base import Bus
 from gameserver.context import PLACEMENT
 from gameserver.errors import GameserverError, Unavailable
 from gameserver.game import Command, Game
-from gameserver.protocol import incoming, outgoing
+from gameserver.protocol import incoming
 from gameserver.protocol.arguments import Limits
 from gameserver.protocol.codec import Codec
-from gameserver.protocol.codes import Close
 from gameserver.protocol.schema import welcome_commands
-from gameserver.rooms import access
-from gameserver.rooms.names import CONTROL, GLOBAL, private_room, worker_room
+from gameserver.rooms.names import CONTROL, GLOBAL, private_room
 from gameserver.rooms.presence import LOGGED_OUT, session_id
 from gameserver.runtime.attendance import Attendance
 from gameserver.runtime.beacon import Beacon
@@ -28,6 +26,7 @@ from gameserver.runtime.clock import Clock
 from gameserver.runtime.committer import Committer
 from gameserver.runtime.hub import Hub
 from gameserver.runtime.member import Member
+from gameserver.runtime.reception import Reception, secret_hash
 from gameserver.runtime.replication import Replication
 from gameserver.runtime.session import Session
 from gameserver.runtime.supervise import Supervisor
@@ -36,11 +35,16 @@ from gameserver.runtime.verifier import Verifier
 from gameserver.runtime.watch import SessionWatch
 from gameserver.sessions.claims import Claims
 from gameserver.sessions.ratelimit import KeyedBuckets
+from gameserver.sessions.transitions import Input
 from gameserver.state.commit import Commit
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
+log = logging.getLogger("gameserver")
+
 START_DEADLINE = 15.0
+WELCOME_DEADLINE = 20.0
+"""Seconds from the handshake to the welcome, the wait for a hello included."""
 MESSAGES_PER_SECOND, MESSAGES_BURST = 200.0, 400.0
 """What one connection may send of anything before it is closed for flooding."""
 
@@ -95,6 +99,7 @@ class Node:
         self.verifier = Verifier(self.replication, self.hub, self.limits.verify)
         self.beacon = Beacon(self)
         self.watch = SessionWatch(self)
+        self.reception = Reception(self)
         specs = [command.spec for command in game.commands.values()]
         self.decoder = incoming.build_decoder(specs, Limits(message=self.limits.max_message))
         self.described_commands = welcome_commands(specs)
@@ -139,7 +144,7 @@ class Node:
         sessions = list(self.sessions.values())
         for session in sessions:
             hint = round(self.clock.random.uniform(0.1, 2.0), 2)
-            session.end(Close.RESTART, "the worker restarts", retry_after=hint)
+            session.end(Input.DRAIN, "the worker restarts", retry_after=hint)
             await asyncio.sleep(window / len(sessions))
         self._empty.clear()
         if self.sessions:
@@ -149,7 +154,7 @@ class Node:
         """End all sessions, let go of the lease, and stop everything."""
         self.draining = True
         for session in list(self.sessions.values()):
-            session.end(Close.RESTART, "the worker stops", retry_after=round(self.clock.random.uniform(0.1, 2.0), 2))
+            session.end(Input.DRAIN, "the worker stops", retry_after=round(self.clock.random.uniform(0.1, 2.0), 2))
         await asyncio.gather(
             *(self.close_session(session) for session in list(self.sessions.values())), return_exceptions=True
         )
@@ -206,62 +211,44 @@ class Node:
         """Whether another connection is welcome."""
         return not self.draining and len(self.sessions) < self.limits.max_connections
 
-    async def open_session(self, claims: Claims, channel: Channel, codec: Codec, address: str) -> Session:
-        """Make the player present, then welcome the connection and give it its rooms.
-
-        Raises Unavailable when that cannot be committed now.
-        """
-        session = Session(self, claims, Member(channel, codec, claims.player), self.new_id(), address)
+    def admit(
+        self, claims: Claims, channel: Channel, codec: Codec, address: str, resume_token: str | None = None
+    ) -> Session:
+        """A session for an accepted connection; hand it every message that comes, and `receive` it."""
+        member = Member(channel, codec, claims.player)
+        session = Session(self, claims, member, self.new_id(), address, resume_token)
         self.sessions[session.id] = session
         self.by_player.setdefault(claims.player, set()).add(session)
-        try:
-            await session.hold(session.private)
-            if session.plays:
-                await session.hold(worker_room(self.worker))
-                await self.attendance.arrive(self.attendee(session))
-                session.sector = self.sector_of(claims.player)
-                session.recorded = True
-            rooms = session.home()
-            for room in rooms:
-                await session.hold(room)
-        except BaseException:
-            await self.close_session(session)
-            raise
-        if session.closed:
-            return session
-        session.send(self._welcome(session))
-        for room in rooms:
-            session.enter(room)
-        # It may have been moved by another device while its rooms were loading.
-        session.placed()
         return session
 
-    def _welcome(self, session: Session) -> outgoing.Welcome:
-        limits = self.limits
-        return outgoing.welcome(
-            session=session.id,
-            resume_token=self.new_id(),
-            player=session.player,
-            worker=self.worker,
-            now=self.clock.wall_ms(),
-            heartbeat=limits.heartbeat,
-            limits={
-                "message": limits.max_message,
-                "commands_per_second": limits.commands_per_second,
-                "commands_burst": limits.commands_burst,
-                "command_memory_s": limits.command_memory,
-            },
-            commands=self.described_commands,
-            schema=self.described_schema,
-        )
+    async def receive(self, session: Session) -> None:
+        """Welcome the session; when that is not possible in time, it is ended with a hint to come back."""
+        try:
+            async with asyncio.timeout(WELCOME_DEADLINE):
+                await self.reception.receive(session)
+        except (GameserverError, TimeoutError) as error:
+            log.warning("%s could not be welcomed: %s", session.id, error)
+            session.end(Input.UNAVAILABLE, "the world cannot be reached now", retry_after=1.0)
+
+    def rename(self, session: Session, session_id: str) -> None:
+        """The connection took over a session of another id."""
+        self.sessions.pop(session.id, None)
+        session.id = session_id
+        if not session.closed:
+            replaced = self.sessions.get(session_id)
+            if replaced is not None:
+                # It learns so from the store as well, but then nobody would find it under its id.
+                replaced.end(Input.REPLACED, "the session was resumed elsewhere")
+            self.sessions[session_id] = session
 
     async def close_session(self, session: Session) -> None:
-        """The connection is gone: the presence stays for the grace period."""
+        """The connection is gone: the presence stays for the grace period, unless the session ended for good."""
         if session.closed:
             return
-        session.closed = True
+        session.forget()
         self.hub.forget(session.member)
-        self.sessions.pop(session.id, None)
+        if self.sessions.get(session.id) is session:
+            del self.sessions[session.id]
         if not self.sessions:
             self._empty.set()
         mine = self.by_player.get(session.player)
@@ -270,10 +257,9 @@ class Node:
             if not mine:
                 del self.by_player[session.player]
         try:
-            if session.plays:
-                await asyncio.shield(
-                    self.supervisor.start(self.attendance.depart(self.attendee(session)), f"departure of {session.id}")
-                )
+            if session.recorded:
+                departure = self.attendance.depart(self.attendee(session), for_good=session.for_good)
+                await asyncio.shield(self.supervisor.start(departure, f"departure of {session.id}"))
         finally:
             for room in list(session.held):
                 session.drop(room)
@@ -282,26 +268,41 @@ class Node:
         """End every session of this token, on every worker."""
         if session.plays and session.claims.token_id:
             await self.attendance.revoke(self.attendee(session), LOGGED_OUT)
-        session.end(Close.LOGGED_OUT, "logged out")
+        session.end(Input.LOGGED_OUT, "logged out")
 
     async def change_claims(self, session: Session, claims: Claims) -> None:
-        """A refreshed token: a changed team moves rooms at once."""
-        old_rooms = set(session.home())
+        """A refreshed token: a changed team moves rooms at once. Raises Unavailable, and then nothing has changed."""
+        before, old_rooms = session.claims, set(session.home())
         session.claims = claims
-        if session.plays:
-            await self.attendance.arrive(self.attendee(session))
+        if session.plays and (claims.team, claims.name) != (before.team, before.name):
+            try:
+                await self.attendance.change_team(self.attendee(session), before.team)
+            except GameserverError:
+                session.claims = before
+                raise
         rooms = session.home()
         for room in old_rooms - set(rooms):
-            session.leave(room, "not allowed any more")
+            session.leave(room, "not yours any more")
         for room in rooms:
             if room not in old_rooms:
                 await session.hold(room)
                 session.enter(room)
 
-    def attendee(self, session: Session) -> Attendee:
+    def retire_token(self, session: Session) -> None:
+        self.supervisor.start(
+            self.attendance.retire_token(self.attendee(session)), f"retiring the resume token of {session.id}"
+        )
+
+    def remember_views(self, session: Session) -> None:
+        self.supervisor.start(
+            self.attendance.remember_views(self.attendee(session), session.described_views()),
+            f"remembering the subscriptions of {session.id}",
+        )
+
+    def attendee(self, session: Session, resume: str = "") -> Attendee:
         claims = session.claims
-        token = hashlib.blake2b(claims.token_id.encode(), digest_size=8).hexdigest() if claims.token_id else ""
-        return Attendee(claims.player, claims.name, claims.team, session.id, self.worker, token)
+        token = secret_hash(claims.token_id) if claims.token_id else ""
+        return Attendee(claims.player, claims.name, claims.team, session.id, self.worker, token, resume, session.link)
 
     def record_of(self, session: Session) -> dict[str, Any] | None:
         """What the store has of this session: None when it does not count as live any more."""
@@ -318,6 +319,3 @@ class Node:
         now = self.clock.monotonic()
         wait = self._command_rates[command.name].take(player, now)
         return wait if wait > 0 else self._player_rates.take(player, now)
-
-    def may_publish(self, claims: Claims, room: str) -> bool:
-        return access.may_publish(claims, room)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gameserver.protocol import outgoing
-from gameserver.protocol.codes import Close
+from gameserver.sessions.transitions import Input
 
 if TYPE_CHECKING:
     from gameserver.runtime.node import Node
@@ -36,12 +36,12 @@ class SessionWatch:
     def _alive(self, session: Session) -> None:
         silence = asyncio.get_running_loop().time() - session.member.channel.last_alive()
         if silence > self._node.limits.heartbeat + self._node.limits.grace:
-            session.end(Close.HEARTBEAT_LOST, "heartbeat lost", retry_after=0.5)
+            session.end(Input.HEARTBEAT_LOST, "heartbeat lost", retry_after=0.5)
             session.member.channel.abort()
 
     def _expiry(self, session: Session) -> None:
         if self._node.clock.wall() > session.claims.expires:
-            session.end(Close.BAD_TOKEN, "the token expired")
+            session.end(Input.EXPIRED, "the token expired")
 
     def _quality(self, session: Session) -> None:
         channel = session.member.channel
@@ -49,4 +49,4 @@ class SessionWatch:
         change = session.quality.observe(self._node.clock.monotonic(), channel.rtt(), backlog)
         if change is not None:
             session.set_tier(change.tier)
-            session.tell(outgoing.quality(change.tier.word, change.reason))
+            session.send(outgoing.quality(change.tier.word, change.reason))

@@ -22,7 +22,7 @@ class Work:
     depend on it.
     """
 
-    run: Callable[[Draft], None]
+    run: Callable[[Draft], object]
     settle: Callable[[Settled], None]
     player: str = ""
     id: str = ""

@@ -62,6 +62,10 @@ class Input(Enum):
     KICKED = auto()
     BANNED = auto()
     FAILED = auto()
+    UNAVAILABLE = auto()
+    """What the session needs cannot be had now: another worker, or later."""
+    TAKEN_OVER = auto()
+    """This worker was silent so long that others ended the session for it."""
     DRAIN = auto()
     FLUSHED = auto()
 
@@ -109,6 +113,8 @@ _ENDINGS = {
     Input.KICKED: Close.KICKED,
     Input.BANNED: Close.NOT_ALLOWED,
     Input.FAILED: Close.INTERNAL,
+    Input.UNAVAILABLE: Close.TRY_LATER,
+    Input.TAKEN_OVER: Close.RESTART,
 }
 """What ends an accepted session at once, and the code it is closed with."""
 

@@ -1,0 +1,168 @@
+"""What a client asks for: commands become works, subscriptions become seats, the rest is answered at once."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+from gameserver.context import Context
+from gameserver.errors import Forbidden, GameserverError, NotFound, RateLimited, Unavailable
+from gameserver.protocol import incoming, outgoing
+from gameserver.rooms.access import may_join, may_publish
+from gameserver.rooms.views import View
+from gameserver.runtime.work import Settled, Work
+from gameserver.sessions.quality import Tier
+from gameserver.state.draft import Draft
+from gameserver.state.signal import encode_signal
+
+if TYPE_CHECKING:
+    from gameserver.runtime.session import Session
+
+MAX_OPEN_COMMANDS = 256
+"""Commands of one connection that may await their commit; beyond it they are refused."""
+MAX_ROOMS = 64
+
+
+class Requests:
+    """Of one session. Everything here is synchronous; what takes time is started and answers later."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._node = session.node
+        self._open_commands = 0
+
+    def handle(self, message: incoming.Incoming) -> None:
+        """Raises GameserverError for what is refused at once."""
+        match message:
+            case incoming.CommandMessage():
+                self._command(message)
+            case incoming.Ping(at=at):
+                self._session.send(outgoing.pong(at, self._node.clock.wall_ms()))
+            case incoming.Resync(room=room):
+                self._resync(room)
+            case incoming.Subscribe():
+                self._subscribe(message)
+            case incoming.Unsubscribe(room=room):
+                self._unsubscribe(room)
+            case incoming.Quality(tier=tier):
+                self._session.wish(Tier.of(tier))
+            case incoming.Publish():
+                self._publish(message)
+            case incoming.Refresh(token=token):
+                self._later(self._refresh(token), "refresh")
+            case incoming.Logout():
+                self._later(self._node.log_out(self._session), "logout")
+            case incoming.Hello():
+                raise Forbidden("hello is only for a handshake that offered resume.<token>")
+
+    def _later(self, work: object, name: str) -> None:
+        self._node.supervisor.start(work, f"{name} of {self._session.id}")  # type: ignore[arg-type]  # a coroutine
+
+    # -- commands ----------------------------------------------------------------------------------------
+
+    def _command(self, message: incoming.CommandMessage) -> None:
+        node, session = self._node, self._session
+        command = node.game.commands[message.name]
+        if session.claims.role not in command.roles:
+            session.send(outgoing.refusal(Forbidden(f"{message.name} is not for a {session.claims.role}"), message.id))
+            return
+        wait = node.command_wait(session.player, command)
+        if wait > 0 or self._open_commands >= MAX_OPEN_COMMANDS:
+            refusal = RateLimited(f"{message.name}: slower, please", retry_after=round(max(wait, 0.05), 3))
+            session.send(outgoing.refusal(refusal, message.id))
+            return
+        self._open_commands += 1
+        node.committer.submit(self._work(message))
+
+    def _work(self, message: incoming.CommandMessage) -> Work:
+        claims, clock = self._session.claims, self._node.clock
+        command = self._node.game.commands[message.name]
+        now, seed, values = clock.wall(), clock.seed(), message.values
+        composite = any(type(value) in (list, dict) for value in values)
+
+        def run(draft: Draft) -> None:
+            context = Context(
+                draft,
+                now=now,
+                seed=seed,
+                player=claims.player,
+                name=claims.name,
+                team=claims.team,
+                role=claims.role,
+            )
+            # A handler may change what it is given, and it may run again.
+            command.handler(context, *(deepcopy(values) if composite else values))
+
+        def settle(settled: Settled) -> None:
+            self._answer(message.id, settled)
+
+        return Work(
+            run,
+            settle,
+            player=claims.player,
+            id=incoming.id_key(message.id) if message.id is not None else "",
+            body=message.body_hash() if message.id is not None else b"",
+            sender=claims.player,
+            lane=int(command.priority),
+        )
+
+    def _answer(self, message_id: int | str | None, settled: Settled) -> None:
+        self._open_commands -= 1
+        if isinstance(settled, GameserverError):
+            self._session.send(outgoing.refusal(settled, message_id))
+        elif message_id is not None:
+            self._session.send(outgoing.command_ack(message_id, settled))
+
+    # -- rooms -------------------------------------------------------------------------------------------
+
+    def _resync(self, room: str) -> None:
+        if not self._node.hub.snapshot(self._session.member, room):
+            raise NotFound("you are not in that room")
+        self._node.resyncs += 1
+
+    def _subscribe(self, message: incoming.Subscribe) -> None:
+        session, room = self._session, message.room
+        if not may_join(session.claims, room, session.sector_id, self._node.game.is_open):
+            raise Forbidden("that room is not yours to join")
+        if room not in session.member.circles and len(session.member.circles) >= MAX_ROOMS:
+            raise RateLimited("too many rooms at once", retry_after=1.0)
+        entities = frozenset(message.entities) if isinstance(message.entities, list) else None
+        fields = frozenset(message.fields) if isinstance(message.fields, list) else None
+        self._later(self._join(room, View(entities, fields)), f"subscription to {room}")
+
+    async def _join(self, room: str, view: View) -> None:
+        try:
+            await self._session.hold(room)
+        except Unavailable as error:
+            self._session.send(outgoing.refusal(error))
+            return
+        self._session.enter(room, view)
+        self._session.note_view(room, view)
+
+    def _unsubscribe(self, room: str) -> None:
+        session = self._session
+        if room in session.home():
+            raise Forbidden("home rooms can be narrowed, not left")
+        if room not in session.member.circles:
+            raise NotFound("you are not in that room")
+        session.leave(room, "unsubscribed")
+        session.note_view(room, None)
+
+    # -- the rest ----------------------------------------------------------------------------------------
+
+    def _publish(self, message: incoming.Publish) -> None:
+        if not may_publish(self._session.claims, message.room):
+            raise Forbidden("you may not publish to that room")
+        self._node.bus.publish(message.room, encode_signal(message.key, message.data, self._session.player))
+
+    async def _refresh(self, token: str) -> None:
+        session = self._session
+        try:
+            claims = await self._node.verify(token)
+            if claims.player != session.player or claims.role != session.claims.role:
+                raise Forbidden("the token is not for this connection")
+            await self._node.change_claims(session, claims)
+        except GameserverError as error:
+            session.send(outgoing.error(error.code, error.message, retry_after=error.retry_after))
+            return
+        session.send(outgoing.refreshed(int(claims.expires)))
