@@ -13,7 +13,7 @@ from gameserver.protocol import incoming, outgoing
 from gameserver.protocol.codes import Close
 from gameserver.rooms.access import home_rooms
 from gameserver.rooms.names import private_room
-from gameserver.rooms.presence import KICKED, LOGGED_OUT
+from gameserver.rooms.presence import KICKED, LOGGED_OUT, presence_id
 from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.member import Member
 from gameserver.runtime.requests import Requests
@@ -32,6 +32,8 @@ MAX_VIEWS = 4096
 """Characters of subscriptions remembered for a resume; a session with more comes back without them."""
 FOR_GOOD = (Input.LOGGED_OUT, Input.KICKED, Input.BANNED)
 """After these the presence goes at once, and the session cannot be resumed."""
+CATCH_UP_AGAIN = 0.2
+"""Seconds until the store is asked again for what a room lacks."""
 
 
 class Session:
@@ -200,7 +202,11 @@ class Session:
                 target = self.node.sector_of(self.player)
                 if target is None or target == self.sector:
                     return
-                old, self.sector = self.sector, target
+                old = self.sector
+                if old is not None and self._is_seen_in(old):
+                    await self._catch_up(old)
+                    continue
+                self.sector = target
                 if old is not None:
                     self.leave(old, "moved")
                     self.views.pop(old, None)
@@ -211,6 +217,20 @@ class Session:
             self.end(Input.UNAVAILABLE, "the new sector could not be loaded", retry_after=1.0)
         finally:
             self._moving = False
+
+    def _is_seen_in(self, room: str) -> bool:
+        replica = self.node.replication.replica(room)
+        return replica is not None and presence_id(self.player) in replica.entities
+
+    async def _catch_up(self, room: str) -> None:
+        """The commit that moved the player is known of other rooms alone: have it repaired, so that the room is left
+        with all its events ([ROOM5])."""
+        try:
+            await self.node.replication.check()
+            await self.node.replication.want(room)
+        except Unavailable:
+            # Nothing is lost by staying until the store is back.
+            await asyncio.sleep(CATCH_UP_AGAIN)
 
     # -- what the client says ----------------------------------------------------------------------------
 
