@@ -133,6 +133,8 @@ class Audience:
         self.awaited: dict[tuple[str, int], set[str]] = {}
         """Commits whose siblings are not all applied yet: until then nothing of this room is shown."""
         self.held_since = 0.0
+        self.entering: dict[Member, View] = {}
+        """Who came while the room was held."""
         self.forget_pending()
 
     def forget_pending(self) -> None:

@@ -232,6 +232,13 @@ class Hub:
                     self.slow.signal(member, signal)
         for member in congested:
             self.slow.demote(member)
+        self._let_in(audience)
+
+    def _let_in(self, audience: Audience) -> None:
+        entering, audience.entering = audience.entering, {}
+        for member, view in entering.items():
+            if not member.closed:
+                self.enter(member, audience.replica, view)
 
     def _share(self, circle: Circle, message: outgoing.ServerMessage) -> list[Member]:
         self.stats.deliveries += sum(map(len, circle.healthy.values()))
@@ -244,7 +251,12 @@ class Hub:
     # -- members ----------------------------------------------------------------------------------------
 
     def enter(self, member: Member, replica: Replica, view: View = WHOLE) -> None:
-        """Seat the member (again, with another view) and give it the room's snapshot."""
+        """Seat the member (again, with another view) and give it the room's snapshot; while the room waits for a
+        sibling, who comes waits with the others."""
+        held = self._audiences.get(replica.room)
+        if held is not None and held.awaited:
+            held.entering[member] = view
+            return
         circle = self._seat(member, replica, view)
         if member.outbox is None:
             circle.seat(member)
@@ -284,6 +296,9 @@ class Hub:
 
     def leave(self, member: Member, room: str, reason: str) -> None:
         """Take the member out of the room; it gets what is still due of the room, then `left`."""
+        held = self._audiences.get(room)
+        if held is not None:
+            held.entering.pop(member, None)
         circle = member.circles.pop(room, None)
         if circle is None:
             return
@@ -316,6 +331,7 @@ class Hub:
             self._audiences.pop(audience.room, None)
             self._dirty.pop(audience, None)
             self._release(audience)
+            self._let_in(audience)
 
     def verify(self) -> int:
         """Send every healthy member its rooms' checksums; how many rooms were proven."""
