@@ -129,7 +129,7 @@ class Audience:
         self.replica = replica
         self.priority_of = priority_of
         self.circles: dict[View, Circle] = {}
-        self.events = EventLog(replica.seq)
+        self.events = EventLog(replica.seq, replica.epoch)
         self.awaited: dict[tuple[str, int], set[str]] = {}
         """Commits whose siblings are not all applied yet: until then nothing of this room is shown."""
         self.held_since = 0.0
@@ -181,7 +181,7 @@ class Audience:
     def open_log(self, position: int) -> None:
         """Before the first slow member joins: the log begins where the shared path ended."""
         if not any(circle.slow for circle in self.circles.values()):
-            self.events.reset(position)
+            self.events.reset(position, self.replica.epoch)
             for commit in self._commits:
                 if commit.header.seq > position:
                     self._log(commit)

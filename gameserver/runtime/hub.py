@@ -103,7 +103,7 @@ class Hub:
         if audience is None:
             return
         audience.forget_pending()
-        audience.events.reset(replica.seq)
+        audience.events.reset(replica.seq, replica.epoch)
         lost = before.epoch == replica.epoch and before.seq < replica.seq
         for circle in audience.circles.values():
             circle.last = replica.seq

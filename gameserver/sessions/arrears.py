@@ -153,7 +153,7 @@ class Arrears:
                     self._behind_since = now
             return
         # Commits may have been applied, and their events logged, that were not marked yet.
-        newest = max(self._heard_seq, self._events.log.retired)
+        newest = max(self._heard_seq, self._events.log.ended(self.epoch) or 0)
         if self._left is not None:
             newest = min(newest, seq_of(self._left[2]))
         self._foreign_lost = self._events.abandon(newest)

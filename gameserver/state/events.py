@@ -21,6 +21,8 @@ INDEX_BITS = 20
 _LAST_INDEX = (1 << INDEX_BITS) - 1
 _EVENT_OVERHEAD = 200
 """What an event costs in memory beside its data."""
+_ENDED_EPOCHS = 4
+"""How many epochs' last seqs are remembered, for readers that have yet to notice that theirs is over."""
 
 
 def place_of(seq: int, index: int) -> int:
@@ -129,16 +131,22 @@ class EventLog:
     anywhere: one whose cursor lies before `dropped(lane)` has a hole to be filled from the store's log.
     """
 
-    def __init__(self, floor: int = 0, *, max_bytes: int = 256 * 1024, max_events: int = 4096) -> None:
+    def __init__(self, floor: int = 0, epoch: int = 0, *, max_bytes: int = 256 * 1024, max_events: int = 4096) -> None:
         self._max_bytes = max_bytes
         self._max_events = max_events
+        self._ended: dict[int, int] = {}
         self.newest_seq = floor
-        self.reset(floor)
+        self.epoch = epoch
+        self.reset(floor, epoch)
 
-    def reset(self, floor: int) -> None:
-        """Forget everything: the room was loaded anew at this seq, nothing is known of what came before."""
-        self.retired = self.newest_seq
-        """What `newest_seq` was when the log was last reset, perhaps in another epoch."""
+    def reset(self, floor: int, epoch: int) -> None:
+        """Forget everything: the room was loaded anew at this position, nothing is known of what came before."""
+        if epoch != self.epoch:
+            self._ended.pop(self.epoch, None)
+            self._ended[self.epoch] = self.newest_seq
+            if len(self._ended) > _ENDED_EPOCHS:
+                del self._ended[next(iter(self._ended))]
+        self.epoch = epoch
         self._lanes = [_Lane(end_of(floor)) for _ in LANES]
         self._commits: deque[tuple[int, int, int]] = deque()
         self._count = 0
@@ -179,6 +187,10 @@ class EventLog:
         self.floor = seq
         for lane in self._lanes:
             lane.drop(end_of(seq))
+
+    def ended(self, epoch: int) -> int | None:
+        """What `newest_seq` was when that epoch ended; None when it is not remembered, or has not."""
+        return self._ended.get(epoch)
 
     def newest(self, lane: Priority) -> int:
         """The place of the lane's newest event, held or not; the end of the floor when there was none."""

@@ -44,7 +44,7 @@ class ModelRoom:
         self.records = records
         self.position = Position(1, 0)
         self.state: State = {}
-        self.log = EventLog(max_events=log_events)
+        self.log = EventLog(0, 1, max_events=log_events)
         self.history: dict[Position, State] = {self.position: {}}
         self.events: dict[int, list[LoggedEvent]] = {1: []}
         self.stored: list[tuple[int, Any, list[LoggedEvent]]] = []
@@ -113,7 +113,7 @@ class ModelRoom:
         self.events[self.position.epoch] = []
         self.gone[self.position.epoch] = self.position.seq
         self.stored.clear()
-        self.log.reset(self.position.seq)
+        self.log.reset(self.position.seq, self.position.epoch)
 
     def read(self, hole: Hole, most: int) -> tuple[list[LoggedEvent], int, int] | None:
         """As the shell reads the store's log: (events, complete from, complete up to); None when the epoch changed."""

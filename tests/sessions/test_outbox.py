@@ -227,7 +227,7 @@ def test_everything_gone() -> None:
     """A reset log of which the store has nothing loses all lanes at once."""
     room = Room()
     room.model.position = Position(1, 8)
-    room.model.log.reset(8)
+    room.model.log.reset(8, 1)
     (hole,) = room.outbox.wanted()
     assert hole == Hole("sector:1", 1, 0, 8)
     room.outbox.refill(hole, [], hole.upto + 1)

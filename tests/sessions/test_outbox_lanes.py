@@ -85,7 +85,7 @@ def test_every_room_is_made_exact_from_time_to_time() -> None:
 def beset() -> tuple[Outbox, ModelRoom]:
     """A room never made exact by force, with one star and one chat event of time 0 behind what matters more."""
     model = ModelRoom("sector:1", Random(1), population=1000, records=False)
-    model.log = EventLog(max_bytes=1 << 26, max_events=100_000)
+    model.log = EventLog(0, 1, max_bytes=1 << 26, max_events=100_000)
     outbox = Outbox(OutboxLimits(exact_every_s=math.inf))
     outbox.join(everything(model), 0, 1, 0, 0.0)
     model.state = {"star:0": {"x": 1}}

@@ -76,7 +76,7 @@ def test_reset_forgets_everything() -> None:
     """After a room was loaded anew at a seq, everything before it is missing for every lane."""
     log = EventLog()
     log.append(1, 0, [event()])
-    log.reset(5)
+    log.reset(5, 0)
     assert (log.floor, len(log), log.newest_seq) == (5, 0, 5)
     assert all(log.dropped(lane) == end_of(5) for lane in LANES)
     log.append(6, 0, [event()])
@@ -90,6 +90,21 @@ def test_a_commit_out_of_order_is_refused() -> None:
     for seq in (3, 4):
         with pytest.raises(ValueError, match="after those of"):
             log.append(seq, 0, [event()])
+
+
+def test_where_an_epoch_ended() -> None:
+    """A reader of an epoch that is over learns up to where it went, also after reloads within it."""
+    log = EventLog(0, 10)
+    log.append(3, 0, [event()])
+    log.reset(6, 10)
+    log.append(8, 0, [event()])
+    assert log.ended(10) is None
+    for epoch in range(11, 14):
+        log.reset(1, epoch)
+    assert log.ended(10) == 8
+    log.reset(1, 14)
+    log.reset(1, 15)
+    assert log.ended(10) is None
 
 
 @given(st.integers(0, 2**50), st.integers(0, 2**20 - 2))
