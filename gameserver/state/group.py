@@ -87,10 +87,19 @@ class Footprint:
 
         A room in which nothing was read has the base `no_base`: it only appends events.
         """
-        return [self._change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
+        made = [self._change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
+        # Nobody is to wait for a room in which the group's runs undid each other.
+        shown = {change.room for change, part in made if part.dels or part.sets or part.events}
+        for change, part in made:
+            if change.room in shown:
+                part.siblings = sorted((self.rooms[change.room].siblings & shown) - {change.room})
+                change.part = encode_part(part)
+        return [change for change, _ in made]
 
     @staticmethod
-    def _change(room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int) -> RoomPart:
+    def _change(
+        room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int
+    ) -> tuple[RoomPart, Part]:
         part = Part([], {}, [], [])
         blobs: dict[str, bytes | None] = {}
         reads: dict[str, bool] = {}
@@ -109,11 +118,8 @@ class Footprint:
         if footprint.events:
             footprint.events.sort(key=_order)
             part.events = [event for _, event in footprint.events]
-        empty = not (part.dels or part.sets or part.events)
-        if not empty:
-            part.siblings = sorted(footprint.siblings - {room})
-        encoded = b"" if empty else encode_part(part)
-        return RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, encoded)
+        change = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
+        return change, part
 
 
 def _order(item: tuple[int, Event]) -> int:
