@@ -198,11 +198,13 @@ class Arrears:
         return 1500 + 150 * len(self._dirty) + copies
 
     def hole(self) -> Hole | None:
-        missing = self._events.missing(self._limit) if self._events else None
+        if self._events is None or self.source.position.epoch != self.epoch:
+            return None
+        missing = self._events.missing(self._limit)
         return None if missing is None else Hole(self.source.room, self.epoch, *missing)
 
     def refill(self, hole: Hole, events: Sequence[LoggedEvent], complete_from: int, upto: int) -> None:
-        if self._events is not None and hole.epoch == self.epoch:
+        if self._events is not None and hole.epoch == self.epoch == self.source.position.epoch:
             limits = self._limits
             self._events.refill(events, complete_from, upto, self._limit, limits.refill_events, limits.refill_bytes)
 
