@@ -1,0 +1,1 @@
+"""The command `gameserver`. `main` puts the commands together; each has a module of its own."""
