@@ -22,6 +22,9 @@ accepted groups, in order, are one commit (`gameserver.state.commit`), with the 
 the same batch sent again (the reply was lost) is answered from memory and changes nothing; an older
 number is refused. So a late copy of a request that was given up on can never take effect after a newer one.
 
+**Asked.** A group with commands and without rooms only asks whether one of them was answered before; it is never
+remembered itself.
+
 **Logged, then published.** Every commit is appended to its room's log before it is published, in the same
 step. Publication is best effort: it may be lost, doubled or late, never altered. Per bus, publications of a
 commit reach `on_commit` before the reply to that commit is returned, unless they were lost.

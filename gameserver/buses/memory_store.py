@@ -120,7 +120,8 @@ class MemoryStore:
         ]
         changed = self._apply(accepted)
         for group in accepted:
-            for command in group.commands:
+            # A group without rooms only asks: there is nothing that could be answered again.
+            for command in group.commands if group.rooms else ():
                 seqs = {name: self._seq(name) for name in command.rooms}
                 self._answers[command.player, command.id] = (command.body, seqs)
         reply = BatchReply(results, {name: room.seq for name, room in changed.items()})

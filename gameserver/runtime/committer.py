@@ -2,6 +2,9 @@
 
 Game code runs only while a batch is built, over replicas that hold everything committed so far; so a batch
 is refused only for what other workers did at the same time, and then runs again over the new state.
+
+A command with an id that game code refuses, or that changes nothing, may be the retry of one that was committed
+and for which there is no more room now. So the store is asked first whether it was answered before.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gameserver.buses.base import Answered, Batch, BatchReply, Bus, GroupResult, Outcome
+from gameserver.buses.base import Answered, Batch, BatchReply, Bus, CommandKey, GroupResult, Outcome
+from gameserver.buses.base import Group as BusGroup
 from gameserver.context import lane_of
-from gameserver.errors import Conflict, ForeignEpoch, KeyConflict, RateLimited, Unavailable
+from gameserver.errors import Conflict, ForeignEpoch, GameserverError, KeyConflict, RateLimited, Unavailable
 from gameserver.runtime.batch import BatchBuilder, Group, Place
 from gameserver.runtime.replication import Replication
 from gameserver.runtime.supervise import Supervisor
@@ -78,6 +82,8 @@ class Committer:
         self._serial = 0
         self._number = 0
         self._down = False
+        self._doubtful: list[tuple[Work, Settled]] = []
+        """What is to be answered unless the store knows better: the next batch asks."""
         self.stats = CommitterStats()
 
     @property
@@ -118,13 +124,13 @@ class Committer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
+            while self._waiting or self._doubtful:
                 if self._down and not self._bus.connected:
                     self._refuse_all()
                     break
                 builder = self._build()
                 groups = self._worth_sending(builder)
-                if groups:
+                if groups or self._doubtful:
                     await self._commit(builder, groups)
 
     # -- building ------------------------------------------------------------------------------------
@@ -148,19 +154,27 @@ class Committer:
                 later.append(work)
                 held.add(work.player)
             elif ran.refused is not None:
-                self.stats.rejected += 1
-                work.settle(ran.refused)
+                self._refuse(work, ran.refused)
         self._waiting.extendleft(reversed(later))
         return builder
 
+    def _refuse(self, work: Work, refused: GameserverError) -> None:
+        if work.id:
+            self._doubtful.append((work, refused))
+        else:
+            self.stats.rejected += 1
+            work.settle(refused)
+
     def _worth_sending(self, builder: BatchBuilder) -> list[Group]:
-        """Groups that change something; the others are settled: there was nothing to commit."""
+        """Groups that change something; of the others there is nothing to commit."""
         worth = []
         for group in builder.groups:
             if any(work.changed for work in group.works):
                 worth.append(group)
-            else:
-                self._settle_accepted(group, {})
+                continue
+            self._doubtful += [(work, {}) for work in group.works if work.id]
+            group.works = [work for work in group.works if not work.id]
+            self._settle_accepted(group, {})
         return worth
 
     def _suspend(self, work: Work, room: str) -> None:
@@ -191,20 +205,23 @@ class Committer:
     async def _commit(self, builder: BatchBuilder, groups: list[Group]) -> None:
         self._number += 1
         sent = [builder.for_bus(group, self._worker) for group in groups]
+        doubtful, self._doubtful = self._doubtful, []
+        everybody = [work for group in groups for work in group.everybody] + [work for work, _ in doubtful]
+        if doubtful:
+            sent.append(BusGroup([], [CommandKey(work.player, work.id, work.body, []) for work, _ in doubtful]))
         batch = Batch(self._replication.epoch, self._number, sent)
         started = self._now()
         try:
             reply = await self._send(batch)
         except ForeignEpoch:
-            self._requeue([work for group in groups for work in group.everybody])
+            self._requeue(everybody)
             await self._learn_epoch()
             return
         except Unavailable as error:
             self._down = True
-            for group in groups:
-                for work in group.everybody:
-                    self.stats.unavailable += 1
-                    work.settle(error)
+            for work in everybody:
+                self.stats.unavailable += 1
+                work.settle(error)
             return
         self._down = False
         stats = self.stats
@@ -213,6 +230,8 @@ class Committer:
         stats.last = self._now() - started
         stats.slowest = max(stats.slowest, stats.last)
         self._cool()
+        if doubtful:
+            self._settle_doubtful(doubtful, reply.results[-1].answered)
         self._settle(groups, batch, reply)
 
     async def _send(self, batch: Batch) -> BatchReply:
@@ -234,7 +253,8 @@ class Committer:
             self._down = True
 
     def _refuse_all(self) -> None:
-        waiting, self._waiting = list(self._waiting), deque()
+        waiting = [*self._waiting, *(work for work, _ in self._doubtful)]
+        self._waiting, self._doubtful = deque(), []
         for work in waiting:
             self.stats.unavailable += 1
             work.settle(Unavailable("the store cannot be reached", retry_after=1.0))
@@ -243,7 +263,7 @@ class Committer:
 
     def _settle(self, groups: list[Group], batch: Batch, reply: BatchReply) -> None:
         again: list[Work] = []
-        for group, sent, result in zip(groups, batch.groups, reply.results, strict=True):
+        for group, sent, result in zip(groups, batch.groups, reply.results, strict=False):
             if result.outcome is Outcome.ACCEPTED:
                 self._settle_accepted(group, reply.seq)
             elif result.outcome is Outcome.ANSWERED:
@@ -262,22 +282,35 @@ class Committer:
         for work in group.works:
             work.settle({room: seq[room] for room in work.changed if room in seq})
         for work, refused in group.rejected:
-            self.stats.rejected += 1
-            work.settle(refused)
+            self._refuse(work, refused)
 
     def _settle_answered(self, group: Group, answered: list[Answered]) -> list[Work]:
         """Those answered before are answered again; the rest of the group has yet to run."""
-        with_id = [work for work in group.works if work.id]
+        done = self._answer([work for work in group.works if work.id], answered)
+        return [work for work in group.everybody if work.serial not in done]
+
+    def _settle_doubtful(self, doubtful: list[tuple[Work, Settled]], answered: list[Answered]) -> None:
+        """What the store does not know stands."""
+        done = self._answer([work for work, _ in doubtful], answered)
+        for work, settled in doubtful:
+            if work.serial not in done:
+                accepted = isinstance(settled, dict)
+                self.stats.accepted += accepted
+                self.stats.rejected += not accepted
+                work.settle(settled)
+
+    def _answer(self, asked: list[Work], answered: list[Answered]) -> set[int]:
+        """Answer what was answered before; the serials of those works."""
         done: set[int] = set()
         for answer in answered:
-            work = with_id[answer.command]
+            work = asked[answer.command]
             done.add(work.serial)
             self.stats.answered += 1
             if answer.seq is None:
                 work.settle(KeyConflict("this id was used for another command"))
             else:
                 work.settle(answer.seq)
-        return [work for work in group.everybody if work.serial not in done]
+        return done
 
     def _settle_fenced(self, group: Group) -> list[Work]:
         again = []

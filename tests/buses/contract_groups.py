@@ -215,6 +215,18 @@ class Remembering:
         assert (await seat.write(say(A, "three"), commands=[key("bob", "i7", A)])).outcome is ACCEPTED
         assert (await seat.write(say(A, "four"), commands=[key("ann", "i7", A)])).outcome is ANSWERED
 
+    async def test_a_group_without_rooms_only_asks(self, seat: Seat) -> None:
+        """It names those of its commands that were answered before, changes nothing, and is not remembered."""
+        await seat.write(say(A, "one"), commands=[key("ann", "s1", A)])
+        question = [key("ann", "s0"), key("ann", "s1"), key("ann", "s1", body=b"an other")]
+        result = await seat.write(commands=question)
+        assert result.outcome is ANSWERED
+        assert [(answer.command, answer.seq) for answer in result.answered] == [(1, {A: 1}), (2, None)]
+        for _ in range(2):
+            assert (await seat.write(commands=question[:1])).outcome is ACCEPTED
+        assert (await seat.write(say(A, "two"), commands=[key("ann", "s0", A)])).outcome is ACCEPTED
+        assert await seat.bus.positions([A]) == (seat.epoch, [2])
+
     async def test_a_refused_command_is_not_remembered(self, seat: Seat) -> None:
         """After a conflict or a wrong fence the same id may be tried again."""
         await seat.write(write(A, 0, {"ship:1": {}}))

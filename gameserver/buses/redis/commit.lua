@@ -343,7 +343,8 @@ end
 
 local answers_expire = digits(command_memory * 2)
 for index = 1, #groups do
-  if results[index] == ACCEPTED then
+  -- A group without parts only asks: there is nothing that could be answered again.
+  if results[index] == ACCEPTED and #groups[index][4] > 0 then
     for _, command in ipairs(groups[index][3]) do
       local answer = {}
       for _, name in ipairs(command[4]) do
