@@ -195,7 +195,8 @@ class Committer:
             self._suspended -= 1
             parked = self._parked.pop(work.player, deque()) if work.player else deque()
             again = [work, *parked] if loaded else list(parked)
-            self._waiting.extendleft(reversed(again))
+            # One that came before it may have lost a conflict meanwhile, and been parked with those that came after.
+            self._requeue(again)
             self._wake.set()
         if not loaded:
             work.settle(Unavailable(f"{room} could not be loaded in time", retry_after=1.0))
