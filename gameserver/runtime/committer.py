@@ -325,9 +325,10 @@ class Committer:
 
     def _contested(self, group: Group, result: GroupResult, base: int) -> list[Work]:
         self._hot[(result.room, result.entity)] = self._number + HOT_BATCHES
-        # What refused us was published before this reply: a replica that does not know it yet has lost it.
-        self._replication.expect(result.room, base + 1 if base >= 0 else 0)
         claimed = result.outcome is Outcome.CLAIMED
+        if not claimed:
+            # What refused us was published before this reply: a replica that does not know it yet has lost it.
+            self._replication.expect(result.room, base + 1 if base >= 0 else 0)
         self.stats.claimed += claimed
         again = []
         for work in group.everybody:
