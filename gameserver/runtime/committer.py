@@ -132,6 +132,8 @@ class Committer:
                 groups = self._worth_sending(builder)
                 if groups or self._doubtful:
                     await self._commit(builder, groups)
+                # A store in this process answers at once: others must get their turn all the same.
+                await asyncio.sleep(0)
 
     # -- building ------------------------------------------------------------------------------------
 
@@ -218,8 +220,8 @@ class Committer:
             self._requeue(everybody)
             await self._learn_epoch()
             return
-        except Unavailable as error:
-            self._down = True
+        except GameserverError as error:
+            self._down = isinstance(error, Unavailable)
             for work in everybody:
                 self.stats.unavailable += 1
                 work.settle(error)

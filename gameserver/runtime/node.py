@@ -34,15 +34,18 @@ from gameserver.runtime.ticker import Ticker
 from gameserver.runtime.verifier import Verifier
 from gameserver.runtime.watch import SessionWatch
 from gameserver.sessions.claims import Claims
+from gameserver.sessions.due import Hole
 from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.sessions.transitions import Input
-from gameserver.state.commit import Commit
+from gameserver.state.commit import Commit, decode_commit
+from gameserver.state.events import LoggedEvent, logged
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
 log = logging.getLogger("gameserver")
 
 START_DEADLINE = 15.0
+FETCH_AGAIN = 0.5
 WELCOME_DEADLINE = 20.0
 """Seconds from the handshake to the welcome, the wait for a hello included."""
 MESSAGES_PER_SECOND, MESSAGES_BURST = 200.0, 400.0
@@ -91,6 +94,7 @@ class Node:
         self.supervisor = Supervisor()
         self.replication = Replication(bus, self, self.supervisor, now)
         self.hub = Hub(game.schema, self.replication.follows, self._look_for_missing, now)
+        self.hub.slow.fetch = self._fetch
         self.committer = Committer(game.schema, bus, self.replication, self.supervisor, worker, now)
         self.attendance = Attendance(
             game, self.committer, self.replication, self.supervisor, self.clock, self.limits.resume_grace
@@ -121,14 +125,14 @@ class Node:
         self.started_at = self.clock.wall()
         await self.replication.start()
         for name, work in (
-            ("committer", self.committer.run()),
-            ("lease", self.ticker.run()),
-            ("ticks", self.ticker.beat()),
-            ("verifier", self.verifier.run()),
-            ("watch over sessions", self.watch.run()),
-            ("beacon", self.beacon.run()),
+            ("committer", self.committer.run),
+            ("lease", self.ticker.run),
+            ("ticks", self.ticker.beat),
+            ("verifier", self.verifier.run),
+            ("watch over sessions", self.watch.run),
+            ("beacon", self.beacon.run),
         ):
-            self.supervisor.start(work, name)
+            self.supervisor.keep(work, name)
         await self.replication.hold(CONTROL)
         replica = await self.replication.hold(GLOBAL)
         until = self.clock.monotonic() + START_DEADLINE
@@ -177,6 +181,26 @@ class Node:
 
         self.supervisor.start(look(), "looking for a missing sibling")
 
+    def _fetch(self, hole: Hole) -> None:
+        """A slow member's events are held here no longer: read them from the store's log."""
+
+        async def read() -> None:
+            events: list[LoggedEvent] = []
+            first = hole.upto + 1
+            try:
+                commits = [decode_commit(payload) for payload in await self.bus.read_log(hole.room, hole.after)]
+            except GameserverError:
+                await asyncio.sleep(FETCH_AGAIN)
+                self.hub.slow.refill(hole, None)
+                return
+            for commit in commits:
+                if commit.header.epoch == hole.epoch and commit.header.seq <= hole.upto:
+                    first = min(first, commit.header.seq)
+                    events += logged(commit.header.seq, commit.header.at, commit.events)
+            self.hub.slow.refill(hole, events, first)
+
+        self.supervisor.start(read(), f"events of {hole.room} after {hole.after}")
+
     # -- replication.Listener ------------------------------------------------------------------------------
 
     def applied(self, replica: Replica, commit: Commit) -> None:
@@ -219,6 +243,7 @@ class Node:
         session = Session(self, claims, member, self.new_id(), address, resume_token)
         self.sessions[session.id] = session
         self.by_player.setdefault(claims.player, set()).add(session)
+        session.receiving = True
         return session
 
     async def receive(self, session: Session) -> None:
@@ -229,6 +254,10 @@ class Node:
         except (GameserverError, TimeoutError) as error:
             log.warning("%s could not be welcomed: %s", session.id, error)
             session.end(Input.UNAVAILABLE, "the world cannot be reached now", retry_after=1.0)
+        finally:
+            session.receiving = False
+            if session.closed:
+                await self._let_go(session)
 
     def rename(self, session: Session, session_id: str) -> None:
         """The connection took over a session of another id."""
@@ -256,8 +285,14 @@ class Node:
             mine.discard(session)
             if not mine:
                 del self.by_player[session.player]
+        if not session.receiving:
+            await self._let_go(session)
+
+    async def _let_go(self, session: Session) -> None:
+        """Commit the departure of a session that is closed and not being received any more."""
         try:
             if session.recorded:
+                session.recorded = False
                 departure = self.attendance.depart(self.attendee(session), for_good=session.for_good)
                 await asyncio.shield(self.supervisor.start(departure, f"departure of {session.id}"))
         finally:

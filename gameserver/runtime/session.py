@@ -57,6 +57,8 @@ class Session:
         self.for_good = False
         self.recorded = False
         """Whether its arrival is committed: from then on the store says what becomes of it."""
+        self.receiving = False
+        """Whether its welcome is being prepared: until that is over nothing of it may be let go."""
         self.welcomed = False
         self.held: set[str] = set()
         self.quality = Quality(node.clock.monotonic())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gameserver.protocol import outgoing
@@ -12,6 +12,7 @@ from gameserver.runtime.member import PUMP_BYTES, Member
 from gameserver.sessions import due
 from gameserver.sessions.outbox import Outbox
 from gameserver.sessions.quality import Tier
+from gameserver.state.events import LoggedEvent
 
 if TYPE_CHECKING:
     from gameserver.runtime.hub import Hub
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 class SlowPath:
     """Moves members between the shared path and outboxes, and writes from outboxes when there is room.
 
-    `refill` is called with (member, hole) when an outbox needs events that only the store's log still has.
+    `fetch(hole)` is asked for events that only the store's log still has, and calls `refill` when it has read them.
     """
 
     def __init__(self, hub: Hub, now: Callable[[], float]) -> None:
         self._hub = hub
         self._now = now
         self.members: dict[Member, None] = {}
-        self.refill: Callable[[Member, due.Hole], None] = lambda member, hole: None
+        self.fetch: Callable[[due.Hole], None] | None = None
+        self._fetching: set[due.Hole] = set()
 
     def demote(self, member: Member) -> None:
         """Its channel still holds bytes: from now on it takes what it can, the most important first."""
@@ -84,7 +86,9 @@ class SlowPath:
 
     def leave(self, member: Member, room: str, reason: str) -> None:
         if member.outbox is not None:
-            member.outbox.leave(room, reason, self._now())
+            if not member.outbox.leave(room, reason, self._now()):
+                # It was never shown anything of the room, but may have asked for it.
+                member.send(outgoing.left(room, reason))
             self.pump(member)
 
     def signal(self, member: Member, signal: outgoing.Signal) -> None:
@@ -124,13 +128,29 @@ class SlowPath:
             written += len(frame)
             channel.write(frame)
             self._hub.stats.deliveries += 1
-        for hole in outbox.wanted():
-            self.refill(member, hole)
+        self._fill_holes(outbox)
         member.relieve()
         if outbox.drained and not channel.unsent() and member.tier is Tier.FULL:
             self.promote(member)
         else:
             self._arm(member)
+
+    def _fill_holes(self, outbox: Outbox) -> None:
+        for hole in outbox.wanted():
+            if self.fetch is not None and hole not in self._fetching:
+                self._fetching.add(hole)
+                self.fetch(hole)
+
+    def refill(self, hole: due.Hole, events: Sequence[LoggedEvent] | None, complete_from: int = 0) -> None:
+        """What the store's log had for the hole, for every member that wants it: all with seq >= `complete_from`.
+
+        None when it could not be read: it is asked for again.
+        """
+        self._fetching.discard(hole)
+        for member in list(self.members):
+            if member.outbox is not None and events is not None and hole in member.outbox.wanted():
+                member.outbox.refill(hole, events, complete_from)
+            self.pump(member)
 
     def _arm(self, member: Member) -> None:
         """Come back later when no drained channel will call: a tier's interval, or a full turn's worth was written."""

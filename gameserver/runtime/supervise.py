@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 log = logging.getLogger("gameserver")
+
+RESTART_AFTER = 0.2
+"""Seconds."""
 
 
 class Supervisor:
@@ -25,6 +28,21 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    def keep(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Run work that is meant to go on for ever; should it fail, it is begun anew a moment later."""
+
+        async def again() -> None:
+            while True:
+                try:
+                    await work()
+                    return
+                except Exception:
+                    self.failures += 1
+                    log.exception("%s failed and is begun anew", name)
+                await asyncio.sleep(RESTART_AFTER)
+
+        self.start(again(), name)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

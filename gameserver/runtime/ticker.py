@@ -188,7 +188,7 @@ class Ticker:
         if track.busy:
             self.stats.skipped += 1
             return
-        elapsed = min(now - track.last, LONGEST_STEP / track.tick.hz)
+        elapsed = min(now - track.last, LONGEST_STEP * period) * rate
         track.last = now
         track.busy = True
         tick, room = track.tick, track.room
