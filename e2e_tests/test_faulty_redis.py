@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
@@ -15,6 +14,7 @@ from e2e_tests.conftest import StartFleet
 from e2e_tests.faulty_redis import FaultyRedis
 from e2e_tests.players import Player, all_in, all_out, crowd
 from e2e_tests.store import Store
+from e2e_tests.waiting import until
 from e2e_tests.workers import Fleet
 
 SECONDS = 12.0
@@ -22,15 +22,6 @@ PLAYERS = 30
 PACE = 0.15
 VERIFY_S = 1.0
 REPAIRS = ("gaps", "publications_duplicate", "lost_echoes", "lost_tails", "repairs", "reloads")
-
-
-async def until(condition: Callable[[], bool], what: str, deadline: float = 10.0) -> float:
-    """Seconds it took; raises AssertionError when it does not come true in time."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < deadline, f"{what} did not happen within {deadline} s"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began
 
 
 @pytest.mark.timeout(150)
