@@ -23,7 +23,8 @@ class Server(uvicorn.Server):
     """On the first signal connections are told goodbye, staggered; when they are gone, or in time, it stops."""
 
     def __init__(self, app: Starlette, settings: Settings, on_started: Callable[[], None] | None = None) -> None:
-        super().__init__(server_config(app, settings))  # type: ignore[arg-type]  # uvicorn types ASGI more narrowly
+        # uvicorn types ASGI more narrowly than Starlette; its log lines go where all others do.
+        super().__init__(server_config(app, settings, log_config=None))  # type: ignore[arg-type]
         self._app = app
         self._deadline = settings.drain_s
         self._on_started = on_started

@@ -70,15 +70,19 @@ def _examine_world(found: Examination, environ: Mapping[str, str], overrides: Gi
     world = alone("world", environ, overrides)
     if world is None:
         return
-    # As `python -m` does: a game's module lies where its author stands.
-    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found.game = load_world(world)
+        found.game = load_world_here(world)
     except SettingsError as error:
         found.findings += [wrong("world", fault) for fault in error.faults]
     else:
         found.findings.append(fine("world", f"The world is {found.game.name!r}, from {world}."))
+
+
+def load_world_here(world: str) -> Game:
+    """The game, also from a module in the current directory, where its author stands. Raises SettingsError."""
+    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    return load_world(world)
 
 
 def _examine_port(found: Examination, environ: Mapping[str, str], overrides: Given) -> None:

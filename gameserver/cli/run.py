@@ -8,11 +8,10 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 
 from gameserver.cli import logs
-from gameserver.cli.checks import examine
+from gameserver.cli.checks import examine, load_world_here
 from gameserver.cli.exits import DONE, FAILED, WRONG, complain
 from gameserver.cli.fleet import Fleet
 from gameserver.cli.lifeline import end_with_parent
@@ -20,7 +19,6 @@ from gameserver.cli.options import Subparsers, add_command, add_settings, enviro
 from gameserver.cli.sockets import bind, port_of, web_address
 from gameserver.game import Game
 from gameserver.settings import Settings
-from gameserver.worlds.loading import load_world
 
 
 def add_to(commands: Subparsers) -> None:
@@ -58,8 +56,7 @@ def _run_member(number: int, settings: Settings) -> int:
     """One worker of a fleet. The parent has checked everything, and only the store can have gone since."""
     end_with_parent()
     logs.configure(settings.log_level)
-    sys.path[:0] = [] if "" in sys.path or os.getcwd() in sys.path else [os.getcwd()]
-    game = load_world(settings.world)
+    game = load_world_here(settings.world)
     return serve_one(settings, game, bind(settings.host, settings.port, shared=True), announce(number))
 
 
@@ -103,4 +100,4 @@ def signals_are_requests() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 
-from gameserver.cli.checks import examine
+from gameserver.cli.checks import examine, load_world_here
 from gameserver.cli.findings import Finding
 from gameserver.cli.redis_checks import check_redis, judge
 from gameserver.cli.sockets import bind, port_of, web_address
@@ -164,3 +166,11 @@ def test_addresses_as_one_types_them() -> None:
     """An address for every interface is reached by the loopback one, and IPv6 stands in brackets."""
     assert web_address("0.0.0.0", 8000) == "127.0.0.1:8000"
     assert web_address("::1", 8000) == "[::1]:8000"
+
+
+def test_a_game_lies_where_its_author_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module in the current directory is found, whichever way the command was called."""
+    (tmp_path / "backyard.py").write_text("from gameserver import Game\ngame = Game('backyard', start='sector:1')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert load_world_here("backyard:game").name == "backyard"

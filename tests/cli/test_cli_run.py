@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import urllib.request
 
 import psutil
 import pytest
 
-from tests.cli.processes import DEADLINE, SECRET, Running, run, running
+from tests.cli.processes import DEADLINE, ROOT, SECRET, Running, command, environment, run, running
 from tests.redis_server import HOST, RedisServer, free_port
 
 SERVES = r"worker (\d+) \(process (\d+)\) serves frontier at (http://\S+)"
@@ -123,3 +125,23 @@ def test_workers_end_with_the_one_that_started_them(store: RedisServer) -> None:
         for process in alive:
             process.kill()
         assert not alive
+
+
+def test_a_worker_whose_store_has_gone_says_so_in_lines() -> None:
+    """The fleet starts it again; what it leaves behind is a log for people."""
+    variables = {"GAMESERVER_REDIS_URL": f"redis://{HOST}:{free_port()}", "GAMESERVER_JWT_SECRET": SECRET}
+    # An input that stays open is a parent that lives.
+    with subprocess.Popen(
+        command("run", "--member", "1", "--port", "0"),
+        env=environment(variables),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.wait(DEADLINE) == 1
+        assert worker.stderr is not None
+        lines = worker.stderr.read().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z [A-Z]+ +\d+ [\w.]+: ", line) for line in lines[:-1])
+    assert any("Unavailable: cannot connect to the store" in line for line in lines)
+    assert lines[-1] == "gameserver: The worker could not start; the log says why."
