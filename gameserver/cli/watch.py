@@ -100,7 +100,7 @@ class Watcher:
     def hear(self, event: ClientEvent) -> None:
         """For the client's `on_event`."""
         self.sight.feed(event, time.monotonic())
-        if self._plain and getattr(event, "room", None) == self.sight.room:
+        if self._plain and getattr(event, "room", self.sight.room) == self.sight.room:
             self._untold += words.lines_of(event)
 
     def print_snapshot(self, client: Client) -> None:

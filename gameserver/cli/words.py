@@ -11,9 +11,12 @@ import orjson
 
 from gameserver.client import (
     ClientEvent,
+    Connected,
+    Disconnected,
     Event,
     EventReceived,
     LostEvents,
+    QualityChanged,
     ResyncNeeded,
     RoomChanged,
     RoomLeft,
@@ -61,7 +64,7 @@ def natural(entity: str) -> list[tuple[int, str]]:
 
 
 def lines_of(told: ClientEvent) -> list[str]:
-    """An event of the client about a room, for a log of plain lines."""
+    """An event of the client, for a log of plain lines."""
     match told:
         case RoomLoaded(epoch=epoch, seq=seq):
             return [f"snapshot at epoch {epoch} seq {seq}"]
@@ -81,6 +84,12 @@ def lines_of(told: ClientEvent) -> list[str]:
             return [f"events lost from seq {first} to {last}" + (f" in lane {printable(lane)}" if lane else "")]
         case RoomLeft(reason=reason):
             return [f"left: {printable(reason)}"]
+        case Connected(worker=worker):
+            return [f"connected to worker {printable(worker)}"]
+        case Disconnected(reason=reason, delay=delay):
+            return [f"not connected: {printable(reason)}" + (f"; again in {delay:.1f} s" if delay is not None else "")]
+        case QualityChanged(tier=tier, reason=reason):
+            return [f"quality {printable(tier)}: {printable(reason)}"]
         case _:
             return []
 

@@ -13,6 +13,7 @@ from gameserver.cli.screen import FRESH, PLAIN, render, share
 from gameserver.cli.sight import HIGHLIGHT, Sight
 from gameserver.client import (
     Connected,
+    Disconnected,
     Event,
     EventReceived,
     LostEvents,
@@ -139,4 +140,5 @@ def test_plain_lines_say_what_happened() -> None:
     assert words.lines_of(changed) == ["- a", "= b x=1", "+ c x removed y=yes"]
     assert words.lines_of(RoomLoaded(ROOM, 7, 3)) == ["snapshot at epoch 7 seq 3"]
     assert words.lines_of(Verified(ROOM, False, 3)) == ["MISMATCH at seq 3"]
+    assert words.lines_of(Disconnected(1012, "restart", 1.25)) == ["not connected: restart; again in 1.2 s"]
     assert words.lines_of(LostEvents(ROOM, 1, 2, "chat")) == ["events lost from seq 1 to 2 in lane chat"]
