@@ -274,7 +274,7 @@ class Hub:
             audience = self._audiences[replica.room] = Audience(replica, self.priority_of)
         self.flush_room(audience)
         previous = member.circles.get(replica.room)
-        if previous is not None:
+        if previous is not None and previous.view != view:
             # Its new circle comes first: without members the audience would be dropped in between.
             audience.circle(view)
             self._unseat(member, previous)
@@ -283,10 +283,13 @@ class Hub:
         return circle
 
     def snapshot(self, member: Member, room: str) -> bool:
-        """Send the room's snapshot again (a resync); whether the member is in the room."""
+        """Send the room again (a resync), once it waits for no sibling; whether the member is in the room."""
         circle = member.circles.get(room)
         if circle is None:
             return False
+        if circle.audience.awaited:
+            circle.audience.entering.setdefault(member, circle.view)
+            return True
         self.flush_room(circle.audience)
         if member.outbox is None:
             self._write(member, circle.snapshot_frame(member.codec))
