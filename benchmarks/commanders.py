@@ -178,13 +178,13 @@ class Crew:
 
 
 async def run(
-    port: int, encoding: str, players: int, prefix: str, server_pids: list[int], phases: list[dict[str, Any]]
+    port: int, encoding: str, players: int, server_pids: list[int], phases: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """One result per phase: `{"command", "what", "seconds"}` and either `depth` or `rate`."""
     settings = Settings.load(os.environ)
     crew = Crew(server_pids)
     for number in range(players):
-        token = issue_token(settings, f"{prefix}-{number}")
+        token = issue_token(settings, f"c-{number}")
         crew.commanders.append(Commander(CODECS[encoding], token, crew, number))
     await join_all(port, crew.commanders)
     results = []

@@ -66,13 +66,11 @@ def summary(values: list[float]) -> dict[str, Any]:
 
 
 def show(values: list[float], column: Column) -> str:
-    """`median (min..max)`, or the one value alone."""
+    """`median (min..max)`, or one number where all rounds agree."""
     if not values:
         return MISSING
-    middle = f"{median(values):,.{column.digits}f}"
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):,.{column.digits}f}..{max(values):,.{column.digits}f})"
+    middle, least, most = (f"{value:,.{column.digits}f}" for value in (median(values), min(values), max(values)))
+    return middle if least == most else f"{middle} ({least}..{most})"
 
 
 def quantile(ordered: list[float], share: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from benchmarks.figures import Column, Table, per
@@ -134,20 +135,19 @@ def commands(settings: Settings, plan: Plan) -> None:
         "one hot entity": {"command": "bump", "what": 0, **saturated},
         "moves, two rooms": {"command": "shift", **saturated},
     }
-    for name in STORES:
+    chosen = {JSON: list(phases), MSGPACK: ["nothing committed", "independent", "paced"]}
+    for name, codec in product(STORES, chosen):
         with store(settings, name) as (url, _), server(settings, QUIET, url) as running:
-            for codec, chosen in ((JSON, list(phases)), (MSGPACK, ["nothing committed", "independent", "paced"])):
-                task = {
-                    "port": running.port,
-                    "encoding": codec.subprotocol,
-                    "players": SENDERS,
-                    "prefix": NAMES[codec],
-                    "server_pids": [running.pid],
-                    "phases": [phases[phase] for phase in chosen],
-                }
-                measured = measure(settings, "benchmarks.commanders", settings.cores.load, task, 30.0)
-                for phase, found in zip(chosen, measured, strict=True):
-                    _note_commands(f"{name}, {NAMES[codec]}", phase, found)
+            task = {
+                "port": running.port,
+                "encoding": codec.subprotocol,
+                "players": SENDERS,
+                "server_pids": [running.pid],
+                "phases": [phases[phase] for phase in chosen[codec]],
+            }
+            measured = measure(settings, "benchmarks.commanders", settings.cores.load, task, 30.0)
+        for phase, found in zip(chosen[codec], measured, strict=True):
+            _note_commands(f"{name}, {NAMES[codec]}", phase, found)
 
 
 def _note_commands(where: str, phase: str, found: dict[str, Any]) -> None:
