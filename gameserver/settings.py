@@ -96,11 +96,10 @@ def _redis_url(raw: str) -> str:
     try:
         url = urlsplit(raw)
         fits = url.port != 0 and re.fullmatch(r"(/[0-9]*)?", url.path) is not None and bool(url.hostname)
-        fits = fits or (url.scheme == "unix" and len(url.path) > 1)
     except ValueError:
         fits = False
-    if not fits or url.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must be like redis://[user:password@]host[:port][/database], rediss://... or unix:///path")
+    if not fits or url.scheme not in ("redis", "rediss"):
+        raise ValueError("must be like redis://[user:password@]host[:port][/database], or rediss://... for TLS")
     return raw
 
 

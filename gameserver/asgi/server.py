@@ -16,6 +16,9 @@ from gameserver.asgi.http import server_config
 from gameserver.game import Game
 from gameserver.settings import Settings
 
+DRAIN_WINDOW = 2.0
+"""Seconds over which goodbyes are spread, if the drain's deadline leaves so much."""
+
 log = logging.getLogger("gameserver")
 
 
@@ -53,7 +56,9 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         try:
-            await asyncio.wait_for(self._app.state.worker.node.drain(), self._deadline)
+            await asyncio.wait_for(
+                self._app.state.worker.node.drain(min(DRAIN_WINDOW, self._deadline / 2)), self._deadline
+            )
         except TimeoutError:
             log.warning("connections were left when the drain's deadline came")
         finally:

@@ -206,6 +206,9 @@ class GameserverProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            # A refusal is an answer too: uvicorn would complain that there was none.
+            self.handshake_complete = True
         if message["type"] == "websocket.close" and self.close_timer is not None:
             self.close_timer.cancel()
             self._cut_unless_answered()

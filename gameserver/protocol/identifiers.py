@@ -6,8 +6,7 @@ import re
 from typing import Any, TypeGuard
 
 MAX_ID = 64
-MAX_ENTITY = 96
-"""Both in characters."""
+"""In characters."""
 
 ID = r"[A-Za-z0-9_.@|+-]{1,64}"
 """As a regular expression: what identity providers use, and nothing that means something in a key of the store."""
@@ -19,12 +18,6 @@ _is_pattern = re.compile(rf"global|control|(?:sector|team|private):(?:\*|{ID})")
 def is_id(value: Any) -> TypeGuard[str]:
     """Whether this names a player, a team or a sector: 1 to 64 of `A-Z a-z 0-9 _ . @ | + -`."""
     return type(value) is str and _is_id(value) is not None
-
-
-def is_entity(value: Any) -> TypeGuard[str]:
-    """Whether this can name an entity: 1 to 96 printable characters."""
-    # Entities are keys of maps: in JavaScript this one would reach every object's prototype.
-    return type(value) is str and 0 < len(value) <= MAX_ENTITY and value.isprintable() and value != "__proto__"
 
 
 def is_pattern(value: Any) -> TypeGuard[str]:

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeGuard
 
 from gameserver.errors import InvalidArgument
-from gameserver.protocol.identifiers import ID, MAX_ENTITY, MAX_ID, is_entity, is_id, is_pattern
+from gameserver.protocol.identifiers import ID, MAX_ID, is_id, is_pattern
+from gameserver.state.entities import MAX_ENTITY, is_entity, kind_of
 
 __all__ = [
     "CONTROL",
@@ -29,7 +30,6 @@ __all__ = [
     "kind_of",
     "matches",
     "parse_room",
-    "player_entity",
     "private_room",
     "read_room",
     "sector_room",
@@ -99,16 +99,6 @@ def private_room(player: str) -> str:
 
 def worker_room(worker: str) -> str:
     return f"worker:{worker}"
-
-
-def kind_of(entity: str) -> str:
-    """The entity's kind: what stands before the first colon, or the whole id."""
-    return entity.partition(":")[0]
-
-
-def player_entity(player: str) -> str:
-    """The id of a player's presence in sector and team rooms."""
-    return f"player:{player}"
 
 
 def matches(pattern: str, room: str) -> bool:

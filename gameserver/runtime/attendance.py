@@ -29,7 +29,7 @@ from gameserver.runtime.committer import Committer
 from gameserver.runtime.replication import Replication
 from gameserver.runtime.supervise import Supervisor
 from gameserver.state.draft import Draft
-from gameserver.state.kinds import kind_of
+from gameserver.state.entities import kind_of
 
 log = logging.getLogger("gameserver")
 

@@ -141,7 +141,7 @@ class Node:
                 raise Unavailable("the world was not created in time: does the worker that holds the lease live?")
             await asyncio.sleep(0.02)
 
-    async def drain(self, window: float = 2.0) -> None:
+    async def drain(self, window: float) -> None:
         """Take no more connections, and tell those there are goodbye, spread over `window` seconds; returns when
         they are gone."""
         self.draining = True

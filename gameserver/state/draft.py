@@ -12,7 +12,8 @@ from typing import Any
 
 from gameserver.errors import GameserverError, InvalidValue, NotFound
 from gameserver.state.commit import Event
-from gameserver.state.kinds import Schema, check_entity_id, kind_of
+from gameserver.state.entities import check_entity_id, kind_of
+from gameserver.state.kinds import Schema
 from gameserver.state.replica import Replica
 from gameserver.state.values import free_form
 

@@ -13,29 +13,17 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from gameserver.errors import InvalidValue, NotFound
 from gameserver.state.delta import identical
+from gameserver.state.entities import kind_of
 from gameserver.state.values import FieldType, normalise
 
 F32_MARK = "f32"
 f32 = Annotated[float, F32_MARK]
 """A float rounded to float32 when it is written, so that every replica holds the same number."""
 
-MAX_ENTITY_ID = 96
-
 _SIMPLE: dict[Any, FieldType] = {int: "int", float: "float", str: "str", bool: "bool", list: "list", dict: "map"}
 _MUTABLE = (list, dict)
 
 T = TypeVar("T")
-
-
-def kind_of(entity: str) -> str:
-    return entity.partition(":")[0]
-
-
-def check_entity_id(entity: str) -> str:
-    """Raises InvalidValue unless it is 1 to 96 printable characters."""
-    if not isinstance(entity, str) or not 1 <= len(entity) <= MAX_ENTITY_ID or not entity.isprintable():
-        raise InvalidValue(f"an entity id is 1 to {MAX_ENTITY_ID} printable characters, not {entity!r:.120}")
-    return entity
 
 
 class Field:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gameserver.errors import InvalidValue, NotFound
-from gameserver.state.kinds import Kind, Schema, check_entity_id, f32, field_type, kind_of
+from gameserver.state.entities import check_entity_id, kind_of
+from gameserver.state.kinds import Kind, Schema, f32, field_type
 from gameserver.state.values import MAX_INTEGER
 
 
