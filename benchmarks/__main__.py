@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run(plan, arguments.only or list(WORKLOADS))
     except BenchmarkFailed as failure:
-        print(failure, file=sys.stderr)
+        print(f"\n{failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,11 @@ def server(settings: Settings, world: str, redis_url: str = "") -> Iterator[Runn
 @contextmanager
 def redis(settings: Settings) -> Iterator[RedisServer]:
     """A real Redis of its own, pinned."""
-    with redis_server() as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(redis_server())
+        except (RuntimeError, TimeoutError) as error:
+            raise BenchmarkFailed(str(error)) from None
         pin(settings.cores.redis, pid_of(running))
         yield running
 
