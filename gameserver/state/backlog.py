@@ -26,6 +26,19 @@ class Change:
         self.created: set[str] = set()
 
     def add(self, dels: Iterable[str], sets: Sets, created: Iterable[str]) -> None:
+        """For readers who all stand before the change: what came and went within it is nothing to them."""
+        never_seen = self.created - self.delta.dels
+        remaining = []
+        for entity in dels:
+            if entity in never_seen:
+                del self.delta.sets[entity]
+                self.created.discard(entity)
+            else:
+                remaining.append(entity)
+        self.join(remaining, sets, created)
+
+    def join(self, dels: Iterable[str], sets: Sets, created: Iterable[str]) -> None:
+        """Also for readers who have seen what was there before, but not what comes now."""
         dels = list(dels)
         self.delta.extend(dels, sets)
         self.created.difference_update(dels)
@@ -70,7 +83,7 @@ class Backlog:
     def _join_oldest(self) -> None:
         # The younger's number stays: whoever has seen neither or only the older is shown both.
         older, younger = self._changes[0], self._changes[1]
-        older.add(younger.delta.dels, younger.delta.sets, younger.created)
+        older.join(younger.delta.dels, younger.delta.sets, younger.created)
         # Whoever saw the older has what came with it: only what the younger brought is new to everybody.
         older.created = younger.created
         older.number = younger.number

@@ -84,13 +84,20 @@ def test_nobody_came_by_one_change() -> None:
 
 
 def test_came_and_went() -> None:
-    """Created and deleted since: nothing is left to create, and the deletion is told."""
+    """Created and deleted since: nothing is left to tell, however many did; who saw it created is told."""
     backlog = Backlog()
     reader = Reader(backlog, {})
     backlog.add([], {"counter:1": {"n": 1}}, ["counter:1"])
     backlog.add(["counter:1"], {}, [])
     (change,) = backlog.since(reader.cursor)
-    assert (change.delta.dels, change.delta.sets, change.created) == ({"counter:1"}, {}, set())
+    assert (change.delta.dels, change.delta.sets, change.created) == (set(), {}, set())
+    backlog.add([], {"counter:1": {"n": 1}}, ["counter:1"])
+    witness = Reader(backlog, {"counter:1": {"n": 1}})
+    backlog.add(["counter:1"], {}, [])
+    assert witness.read(backlog) == {"counter:1"}
+    assert witness.state == {}
+    reader.read(backlog)
+    assert reader.state == {}
 
 
 def test_deleted_and_made_again() -> None:
