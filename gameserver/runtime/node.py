@@ -45,6 +45,8 @@ from gameserver.state.replica import Replica
 log = logging.getLogger("gameserver")
 
 START_DEADLINE = 15.0
+DEPARTURE_PATIENCE = 2.0
+"""Seconds a closed connection is kept for its departure to be committed."""
 FETCH_AGAIN = 0.5
 WELCOME_DEADLINE = 20.0
 """Seconds from the handshake to the welcome, the wait for a hello included."""
@@ -294,7 +296,9 @@ class Node:
             if session.recorded:
                 session.recorded = False
                 departure = self.attendance.depart(self.attendee(session), for_good=session.for_good)
-                await asyncio.shield(self.supervisor.start(departure, f"departure of {session.id}"))
+                task = self.supervisor.start(departure, f"departure of {session.id}")
+                # It goes on for as long as the store is away; the connection is over, and so must a drain be.
+                await asyncio.wait((task,), timeout=DEPARTURE_PATIENCE)
         finally:
             for room in list(session.held):
                 session.drop(room)
