@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gameserver.asgi.websocket import GameserverProtocol
 
 TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+PING = b"\x89\x00"
+"""A ping frame without payload (RFC 6455, 5.5.2)."""
 RTT = struct.Struct("68xI")
 """Where Linux's tcp_info has the smoothed round trip, in microseconds."""
 
@@ -59,6 +61,9 @@ class DirectChannel:
     @property
     def slack(self) -> int:
         return 0
+
+    def ping(self) -> None:
+        self.write(PING)
 
     def rtt(self) -> float | None:
         connection = self._transport.get_extra_info("socket")

@@ -102,6 +102,9 @@ class StandardChannel:
     def slack(self) -> int:
         return SLACK
 
+    def ping(self) -> None:
+        """ASGI has no pings: most servers send their own, and what comes back is not seen here."""
+
     def rtt(self) -> float | None:
         return None
 

@@ -42,6 +42,9 @@ class Channel(Protocol):
         only as the peer acknowledges; a kernel that takes bytes for a peer that is gone proves nothing.
         """
 
+    def ping(self) -> None:
+        """Ask the peer for a sign of life, where the server can: every WebSocket answers by itself."""
+
     def rtt(self) -> float | None:
         """The latest round trip to the peer in seconds, None where it is not known."""
 

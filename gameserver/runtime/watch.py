@@ -35,6 +35,8 @@ class SessionWatch:
 
     def _alive(self, session: Session) -> None:
         silence = asyncio.get_running_loop().time() - session.member.channel.last_alive()
+        if silence > self._node.limits.heartbeat / 2:
+            session.member.channel.ping()
         if silence > self._node.limits.heartbeat + self._node.limits.grace:
             session.end(Input.HEARTBEAT_LOST, "heartbeat lost", retry_after=0.5)
             session.member.channel.abort()
