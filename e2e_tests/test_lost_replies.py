@@ -137,3 +137,21 @@ async def test_a_worker_without_store_says_so_and_another_answers(
     assert depot.state(SECTOR)["counter"]["count"] == count + 1
     assert depot.state("private:stranded")["me"]["runs"] == 1
     await asyncio.gather(client.close(), other.close())
+
+
+async def test_a_worker_without_store_ends_when_told(start_fleet: StartFleet, proxy: FaultyRedis) -> None:
+    """SIGTERM while Redis cannot be reached: its players are told to come back elsewhere, and the process ends
+    ([CLOSE1], [CLOSE2])."""
+    (worker,) = start_fleet(1, world=DEPOT, redis_urls={0: proxy.url}).workers
+    client = await Client.connect(worker.url(), token("patient"), reconnect=False)
+    await client.ready()
+    proxy.cut_off()
+    try:
+        await until(lambda: worker.get("/ready")[0] == 503, "a worker that is not ready")
+        faults = await asyncio.to_thread(worker.stop)
+    finally:
+        proxy.let_through()
+    assert faults == []
+    closed = await asyncio.wait_for(client.closed, 5.0)
+    assert closed.code == 1012
+    assert closed.retry_after > 0
