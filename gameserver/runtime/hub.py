@@ -302,11 +302,13 @@ class Hub:
         held = self._audiences.get(room)
         if held is not None:
             held.entering.pop(member, None)
-        circle = member.circles.pop(room, None)
+        circle = member.circles.get(room)
         if circle is None:
             return
         audience = circle.audience
+        # This may be what makes the member slow: it is in the room until it has been written.
         self.flush_room(audience)
+        del member.circles[room]
         self._unseat(member, circle)
         if member.outbox is None:
             if audience.pending:
