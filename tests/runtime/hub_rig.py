@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gameserver.client.events import EventReceived, LostEvents, ReplicaEvent, Verified
+from gameserver.client.events import EventReceived, LostEvents, ReplicaEvent, RoomLeft, RoomLoaded, Verified
 from gameserver.client.replica import ClientReplica
 from gameserver.protocol.codec import JSON, Codec
 from gameserver.protocol.frames import split_frames
@@ -117,6 +117,18 @@ class Client:
         """Events of the room, in the order they were told."""
         self.messages()
         return [(told.event.seq, told.event.index) for told in self.told if _is_event(told, room)]
+
+    def came(self, room: str) -> int:
+        """The position of the snapshot with which it came into the room: events after it are owed."""
+        self.messages()
+        came = None
+        for told in self.told:
+            if isinstance(told, RoomLeft) and told.room == room:
+                came = None
+            elif isinstance(told, RoomLoaded) and told.room == room and came is None:
+                came = told.seq
+        assert came is not None
+        return came
 
     def verified(self) -> int:
         """How many proofs held; none may have failed."""
