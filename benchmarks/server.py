@@ -14,7 +14,6 @@ import sys
 from benchmarks.machine import allow_many_connections, pin
 from gameserver.asgi.server import serve
 from gameserver.cli.lifeline import end_with_parent
-from gameserver.runtime import node
 from gameserver.settings import Settings
 from gameserver.worlds.loading import load_world
 
@@ -26,8 +25,7 @@ def main() -> int:
     pin(int(core) if core else None)
     allow_many_connections()
     end_with_parent()
-    node.MESSAGES_PER_SECOND = node.MESSAGES_BURST = NO_LIMIT
-    settings = Settings.load(os.environ)
+    settings = Settings.load(os.environ, {"messages_per_second": NO_LIMIT})
     listener = socket.create_server((settings.host, settings.port), backlog=4096)
     port = listener.getsockname()[1]
     return serve(settings, load_world(settings.world), sockets=[listener], on_started=lambda: print(port, flush=True))

@@ -143,6 +143,9 @@ class Settings:
     max_message: int = _setting(16 * 1024, _whole(64, 1 << 24), "the largest message from a client")
     commands_per_second: float = _setting(20.0, _number(0, above=True), "commands per second and player")
     commands_burst: int = _setting(40, _whole(1, 100_000), "commands a player may send at once")
+    messages_per_second: float = _setting(
+        200.0, _number(0, above=True), "messages per second and connection before it is closed for flooding"
+    )
     command_memory_s: float = _setting(600.0, _number(0, above=True), "how long command ids are remembered")
 
     heartbeat_s: float = _setting(20.0, _number(0, above=True), "silence after which a client should have spoken")

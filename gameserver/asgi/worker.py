@@ -101,4 +101,5 @@ def node_limits(settings: Settings) -> NodeLimits:
         commands_per_second=settings.commands_per_second,
         commands_burst=float(settings.commands_burst),
         command_memory=settings.command_memory_s,
+        messages_per_second=settings.messages_per_second,
     )

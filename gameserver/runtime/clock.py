@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random, SystemRandom
 
 
 @dataclass(slots=True)
@@ -14,10 +14,13 @@ class Clock:
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: Random = field(default_factory=SystemRandom)
+    """For what must not be guessed."""
+    dice: Random = field(default_factory=Random)
+    """For seeds of game code: a system call for each command would be too much."""
 
     def wall_ms(self) -> int:
         return int(self.wall() * 1000)
 
     def seed(self) -> int:
-        return self.random.getrandbits(63)
+        return self.dice.getrandbits(63)

@@ -50,8 +50,6 @@ DEPARTURE_PATIENCE = 2.0
 FETCH_AGAIN = 0.5
 WELCOME_DEADLINE = 20.0
 """Seconds from the handshake to the welcome, the wait for a hello included."""
-MESSAGES_PER_SECOND, MESSAGES_BURST = 200.0, 400.0
-"""What one connection may send of anything before it is closed for flooding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,8 @@ class NodeLimits:
     commands_per_second: float = 20.0
     commands_burst: float = 40.0
     command_memory: float = 600.0
+    messages_per_second: float = 200.0
+    """Of anything, per connection; twice as many at once. Beyond it the connection is closed for flooding."""
 
 
 async def _no_tokens(token: str) -> Claims:
@@ -112,7 +112,7 @@ class Node:
         self.described_schema = game.schema.describe()
         self.sessions: dict[str, Session] = {}
         self.by_player: dict[str, set[Session]] = {}
-        self.message_rates = KeyedBuckets(MESSAGES_PER_SECOND, MESSAGES_BURST)
+        self.message_rates = KeyedBuckets(self.limits.messages_per_second, 2 * self.limits.messages_per_second)
         self._player_rates = KeyedBuckets(self.limits.commands_per_second, self.limits.commands_burst)
         self._command_rates = {name: KeyedBuckets(*command.rate) for name, command in game.commands.items()}
         self.resyncs = 0
