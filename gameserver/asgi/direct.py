@@ -27,12 +27,13 @@ class DirectChannel:
     behind (`on_paused`) and when the last one left (`on_resumed`).
     """
 
-    __slots__ = ("_alive_at", "_drained", "_loop", "_protocol", "_taken", "_transport", "_written", "text")
+    __slots__ = ("_alive_at", "_drained", "_loop", "_protocol", "_socket", "_taken", "_transport", "_written", "text")
 
     def __init__(self, protocol: GameserverProtocol, transport: asyncio.Transport) -> None:
         self.text = True
         self._protocol = protocol
         self._transport = transport
+        self._socket = transport.get_extra_info("socket")
         self._loop = protocol.loop
         self._drained: Callable[[], None] | None = None
         self._written = 0
@@ -66,11 +67,10 @@ class DirectChannel:
         self.write(PING)
 
     def rtt(self) -> float | None:
-        connection = self._transport.get_extra_info("socket")
-        if connection is None or TCP_INFO is None or self._protocol.disconnected:
+        if self._socket is None or TCP_INFO is None or self._protocol.disconnected:
             return None
         try:
-            info = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, RTT.size)
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, TCP_INFO, RTT.size)
         except OSError:
             return None
         return float(RTT.unpack(info)[0]) / 1e6
