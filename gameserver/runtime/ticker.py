@@ -7,6 +7,7 @@ owner obeys.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Ticker:
     stats: TickerStats = field(default_factory=TickerStats)
     _token: int = 0
     _until: float = 0.0
+    _acquired: asyncio.Event = field(default_factory=asyncio.Event)
     _tracks: dict[tuple[str, str], _Track] = field(default_factory=dict)
 
     @property
@@ -76,10 +78,21 @@ class Ticker:
         return self._token > 0 and self.clock.monotonic() < self._until
 
     async def run(self) -> None:
-        """Hold the lease when it can be had, and do what comes with it."""
+        """Hold the lease when it can be had, and do what comes with it: the lease waits for nothing of that."""
+        await self._renew()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._hold_lease())
+            both.create_task(self._do_duties())
+
+    async def _hold_lease(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY)
+            await self._renew()
+
+    async def _do_duties(self) -> None:
         looked = 0.0
         while True:
-            await self._renew()
+            self._acquired.clear()
             if self.owner:
                 try:
                     await self._ensure_world()
@@ -89,7 +102,8 @@ class Ticker:
                         looked = self.clock.monotonic()
                 except GameserverError as error:
                     log.warning("the lease's duties have to wait: %s", error)
-            await asyncio.sleep(RENEW_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._acquired.wait(), RENEW_EVERY)
 
     async def _renew(self) -> None:
         asked = self.clock.monotonic()
@@ -104,13 +118,14 @@ class Ticker:
             log.info("this worker ticks now, with fence %d", lease.token)
             self.stats.acquired += 1
             self._token = lease.token
+            self._acquired.set()
         self._until = asked + LEASE_TTL
 
     def _drop(self) -> None:
         if self._token:
             log.info("another worker ticks now")
-            for room in {track.room for track in self._tracks.values()}:
-                self.replication.release(room)
+            for track in self._tracks.values():
+                self.replication.release(track.room)
         self._token = 0
         self._tracks.clear()
 
@@ -125,7 +140,7 @@ class Ticker:
     async def _ensure_world(self) -> None:
         replica = await self.replication.hold(GLOBAL)
         try:
-            if "world" in replica.entities:
+            if "world" in replica.entities or not self.owner:
                 return
             log.info("creating the world %s", self.game.name)
             now, seed = self.clock.wall(), self.clock.seed()
@@ -174,11 +189,14 @@ class Ticker:
             now = self.clock.monotonic()
             going, rate = self._switches()
             wake = now + 0.25
-            if self.owner and going and rate > 0:
-                for track in list(self._tracks.values()):
-                    if track.due <= now:
-                        self._start(track, now, rate)
-                    wake = min(wake, track.due)
+            for track in list(self._tracks.values()) if self.owner else ():
+                if not going or rate <= 0:
+                    # The world's time stands still with it.
+                    track.last = now
+                    continue
+                if track.due <= now:
+                    self._start(track, now, rate)
+                wake = min(wake, track.due)
             await asyncio.sleep(max(0.001, wake - self.clock.monotonic()))
 
     def _start(self, track: _Track, now: float, rate: float) -> None:
