@@ -42,6 +42,10 @@ class FaultyBus:
         self.pauses: Iterator[float] = iter(())
         self.calls: Counter[str] = Counter()
         self.batches: list[Batch] = []
+        self.failing: set[str] = set()
+        """Names of calls that are Unavailable."""
+        self.hanging: set[str] = set()
+        """Names of calls that never return."""
         self.unreadable: dict[str, int] = {}
         """Room to how many of its next publications arrive mangled."""
 
@@ -93,8 +97,10 @@ class FaultyBus:
         self.calls[name] += 1
         # A real bus never answers in the same turn of the loop.
         await asyncio.sleep(0)
-        if self.down:
+        if self.down or name in self.failing:
             raise Unavailable("the store is down")
+        if name in self.hanging:
+            await asyncio.Event().wait()
 
     # -- the contract ---------------------------------------------------------------------------------------
 
