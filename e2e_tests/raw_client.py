@@ -1,4 +1,4 @@
-"""A WebSocket client with as little between it and the socket as possible: it can stop reading, and count without decoding."""
+"""A WebSocket client close to its socket: it can stop reading, and count without decoding."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ class RawClient(asyncio.Protocol):
 
     def send(self, payload: bytes) -> None:
         """One masked text message (with a mask of zeros, which masks nothing and is allowed)."""
-        assert self.transport is not None and len(payload) < 126
+        assert self.transport is not None
+        assert len(payload) < 126
         self.transport.write(bytes((0x81, 0x80 | len(payload))) + bytes(4) + payload)
 
     def pause(self) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from gameserver.sessions.cursors import EventCursors, Lost
 from gameserver.sessions.dirty import DirtyEntities
 from gameserver.sessions.due import DeltaDue, Due, Hole, LeftDue, LostDue, SnapshotDue, VerifyDue
+from gameserver.sessions.pace import Pace
 from gameserver.sessions.source import RoomSource
 from gameserver.state.delta import Sets, State
 from gameserver.state.events import LoggedEvent, end_of, seq_of
@@ -69,7 +70,8 @@ class _Snapshot(msgspec.Struct, frozen=True):
 class Arrears:
     """`order` counts the comings and goings of the client's rooms."""
 
-    def __init__(self, source: RoomSource, limits: OutboxLimits, order: int, now: float) -> None:
+    def __init__(self, source: RoomSource, limits: OutboxLimits, order: int, now: float, pace: Pace) -> None:
+        self._pace = pace
         self.source = source
         self.order = order
         self.epoch = source.position.epoch
@@ -211,12 +213,12 @@ class Arrears:
     # What matters most.
 
     def _score(self, lane: Priority, since: float, now: float) -> float:
-        return lane - (now - since) / self._limits.aging_s
+        return lane - self._pace.waited(since, now) / self._limits.aging_s
 
     def _event_score(self, event: LoggedEvent, now: float) -> float:
         # The log has the store's clock only: the newest event came when it was heard of, older ones that much earlier.
         older = max(0, self.source.events.newest_at - event.at) / 1000
-        return event.lane - (now - self._heard_at + older) / self._limits.aging_s
+        return self._score(event.lane, self._heard_at - older, now)
 
     def work(self, now: float, *, held: bool = False, tiered: bool = True) -> Work | None:
         """The most important work that can be done now; `held` keeps the room's first message back.

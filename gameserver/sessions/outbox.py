@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gameserver.sessions.arrears import Arrears, OutboxLimits, Work
 from gameserver.sessions.due import Due, Hole, LeftDue, ReplyDue, SignalDue
+from gameserver.sessions.pace import Pace
 from gameserver.sessions.quality import Tier
 from gameserver.sessions.signals import Signals
 from gameserver.sessions.source import RoomSource
@@ -46,6 +47,7 @@ class Outbox:
         self._gate = -math.inf
         self._rooms: dict[str, Arrears] = {}
         self._leaving: list[Arrears] = []
+        self._pace = Pace()
         self._signals = Signals(limits.signal_cap, limits.signal_bytes)
         self._replies: deque[tuple[Any, int]] = deque()
         self._reply_bytes = 0
@@ -73,7 +75,7 @@ class Outbox:
         if source.room in self._rooms:
             raise ValueError(f"the client is in {source.room} already")
         self._order += 1
-        arrears = self._rooms[source.room] = Arrears(source, self._limits, self._order, now)
+        arrears = self._rooms[source.room] = Arrears(source, self._limits, self._order, now, self._pace)
         return arrears
 
     def leave(self, room: str, reason: str, now: float) -> bool:
@@ -148,13 +150,14 @@ class Outbox:
 
     def next(self, now: float) -> Due | None:
         """The next most important message, which counts as sent; None when nothing can be sent now."""
+        self._pace.note(now)
         if self._replies:
             message, size = self._replies.popleft()
             self._reply_bytes -= size
             return ReplyDue(message)
         best: Work | None = None
         chosen: Arrears | None = None
-        others = self._signals.waiting(now, self._limits.aging_s)
+        others = self._signals.waiting(now, self._limits.aging_s, self._pace)
         for arrears in self._all():
             work = arrears.work(now, held=self._held(arrears))
             if work is None:
@@ -166,7 +169,7 @@ class Outbox:
                 others = min(others, work.score)
         if best is None or chosen is None:
             return None if others == math.inf else self._signal(now)
-        if self._signals.waiting(now, self._limits.aging_s) < best.score:
+        if self._signals.waiting(now, self._limits.aging_s, self._pace) < best.score:
             return self._signal(now)
         return self._pay(chosen, best, now, math.inf if others == math.inf else math.floor(others) + 1)
 

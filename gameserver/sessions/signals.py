@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from gameserver.sessions.due import SignalDue
+from gameserver.sessions.pace import Pace
 from gameserver.state.events import weigh
 from gameserver.state.priority import Priority
 
@@ -54,12 +55,12 @@ class Signals:
         self.size -= signal.size
         return signal
 
-    def waiting(self, now: float, aging_s: float) -> float:
+    def waiting(self, now: float, aging_s: float, pace: Pace) -> float:
         """The score of the one whose turn it is; infinite when there is none."""
         if not self._waiting or now < self.open_at:
             return math.inf
         since = next(iter(self._waiting.values())).since
-        return Priority.COSMETIC - (now - since) / aging_s
+        return Priority.COSMETIC - pace.waited(since, now) / aging_s
 
     def take(self) -> SignalDue:
         room, key = next(iter(self._waiting))
