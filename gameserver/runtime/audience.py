@@ -61,6 +61,8 @@ class Circle:
         if member.outbox is None:
             return
         for change in self.backlog.since(self.slow[member]):
+            if change.too_large:
+                member.outbox.reset(self.room, now)
             member.outbox.mark(self.room, change.delta.dels, change.delta.sets, change.created, now)
         self.slow[member] = self.backlog.cursor()
 

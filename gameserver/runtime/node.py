@@ -24,6 +24,7 @@ from gameserver.runtime.beacon import Beacon
 from gameserver.runtime.channel import Channel
 from gameserver.runtime.clock import Clock
 from gameserver.runtime.committer import Committer
+from gameserver.runtime.holes import read_hole
 from gameserver.runtime.hub import Hub
 from gameserver.runtime.member import Member
 from gameserver.runtime.reception import Reception, secret_hash
@@ -37,8 +38,7 @@ from gameserver.sessions.claims import Claims
 from gameserver.sessions.due import Hole
 from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.sessions.transitions import Input
-from gameserver.state.commit import Commit, decode_commit
-from gameserver.state.events import LoggedEvent, logged
+from gameserver.state.commit import Commit
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
@@ -187,19 +187,13 @@ class Node:
         """A slow member's events are held here no longer: read them from the store's log."""
 
         async def read() -> None:
-            events: list[LoggedEvent] = []
-            first = hole.upto + 1
             try:
-                commits = [decode_commit(payload) for payload in await self.bus.read_log(hole.room, hole.after)]
+                filling = await read_hole(self.bus, hole)
             except GameserverError:
                 await asyncio.sleep(FETCH_AGAIN)
                 self.hub.slow.refill(hole, None)
-                return
-            for commit in commits:
-                if commit.header.epoch == hole.epoch and commit.header.seq <= hole.upto:
-                    first = min(first, commit.header.seq)
-                    events += logged(commit.header.seq, commit.header.at, commit.events)
-            self.hub.slow.refill(hole, events, first)
+            else:
+                self.hub.slow.refill(hole, *filling)
 
         self.supervisor.start(read(), f"events of {hole.room} after {hole.after}")
 

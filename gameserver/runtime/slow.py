@@ -141,15 +141,22 @@ class SlowPath:
                 self._fetching.add(hole)
                 self.fetch(hole)
 
-    def refill(self, hole: due.Hole, events: Sequence[LoggedEvent] | None, complete_from: int = 0) -> None:
-        """What the store's log had for the hole, for every member that wants it: all with seq >= `complete_from`.
+    def refill(
+        self,
+        hole: due.Hole,
+        events: Sequence[LoggedEvent] | None,
+        complete_from: int = 0,
+        complete_upto: int | None = None,
+    ) -> None:
+        """What the store's log had for the hole, for every member that wants it: all events with `complete_from` <=
+        seq <= `complete_upto` (None: to the hole's end).
 
         None when it could not be read: it is asked for again.
         """
         self._fetching.discard(hole)
         for member in list(self.members):
             if member.outbox is not None and events is not None and hole in member.outbox.wanted():
-                member.outbox.refill(hole, events, complete_from)
+                member.outbox.refill(hole, events, complete_from, complete_upto)
             self.pump(member)
 
     def _arm(self, member: Member) -> None:

@@ -40,7 +40,6 @@ class TickerStats:
     ticks: int = 0
     skipped: int = 0
     failed: int = 0
-    fenced: int = 0
     acquired: int = 0
 
 
@@ -96,10 +95,10 @@ class Ticker:
             if self.owner:
                 try:
                     await self._ensure_world()
-                    await self.sweep()
                     if self.clock.monotonic() - looked >= LOOK_FOR_ROOMS or not self._tracks:
                         await self._find_rooms()
                         looked = self.clock.monotonic()
+                    await self.sweep()
                 except GameserverError as error:
                     log.warning("the lease's duties have to wait: %s", error)
             with contextlib.suppress(TimeoutError):

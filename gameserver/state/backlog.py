@@ -15,13 +15,19 @@ MOST = 8
 """Changes kept apart for readers that stand at different places."""
 
 
+MOST_ENTITIES = 8192
+"""Entities that one change names at most."""
+
+
 class Change:
     """A composed change; `created` are entities of its sets that did not exist before it, or were replaced in it."""
 
-    __slots__ = ("created", "delta", "number")
+    __slots__ = ("created", "delta", "number", "too_large")
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.too_large = False
+        """It touched so many entities that none are named any more: who has not seen it needs everything anew."""
         self.delta = Delta()
         self.created: set[str] = set()
 
@@ -39,10 +45,19 @@ class Change:
 
     def join(self, dels: Iterable[str], sets: Sets, created: Iterable[str]) -> None:
         """Also for readers who have seen what was there before, but not what comes now."""
+        if self.too_large:
+            return
         dels = list(dels)
         self.delta.extend(dels, sets)
         self.created.difference_update(dels)
         self.created.update(entity for entity in created if entity in self.delta.sets)
+        if len(self.delta.dels) + len(self.delta.sets) > MOST_ENTITIES:
+            self.give_up()
+
+    def give_up(self) -> None:
+        self.too_large = True
+        self.delta = Delta()
+        self.created.clear()
 
 
 class Backlog:
@@ -86,5 +101,7 @@ class Backlog:
         older.join(younger.delta.dels, younger.delta.sets, younger.created)
         # Whoever saw the older has what came with it: only what the younger brought is new to everybody.
         older.created = younger.created
+        if younger.too_large:
+            older.give_up()
         older.number = younger.number
         del self._changes[1]

@@ -7,17 +7,18 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from gameserver.buses.memory import MemoryBus
 from gameserver.client.events import EventReceived, LostEvents, ReplicaEvent, RoomLeft, RoomLoaded, Verified
 from gameserver.client.replica import ClientReplica
 from gameserver.protocol.codec import JSON, Codec
 from gameserver.protocol.frames import split_frames
 from gameserver.rooms.views import WHOLE, View
+from gameserver.runtime.holes import read_hole
 from gameserver.runtime.hub import Hub
 from gameserver.runtime.member import Member
 from gameserver.sessions.due import Hole
 from gameserver.state.commit import decode_commit
 from gameserver.state.draft import Draft
-from gameserver.state.events import logged
 from gameserver.state.replica import Receipt, Replica, decode_entities
 from tests.runtime.one_worker import Outsider, new_store, setting
 from tests.runtime.virtual_time import idle, now
@@ -164,6 +165,7 @@ class HubRig:
         self.missing = 0
         self.calls: Counter[str] = Counter()
         self.hub = Hub(SCHEMA, self.replicas.__contains__, self._on_missing, now)
+        self.reading: set[asyncio.Task[None]] = set()
         self.hub.slow.fetch = self._fetch
         for room in (ROOM, OTHER):
             self.follow(room)
@@ -172,12 +174,13 @@ class HubRig:
         self.missing += 1
 
     def _fetch(self, hole: Hole) -> None:
-        payloads = self.store.read_log(hole.room, hole.after, 1000)
-        commits = [decode_commit(payload) for payload in payloads]
-        events = [event for commit in commits for event in logged(commit.header.seq, commit.header.at, commit.events)]
-        complete = commits[0].header.seq if commits else hole.upto + 1
-        fitting = [event for event in events if event.seq <= hole.upto]
-        asyncio.get_running_loop().call_soon(self.hub.slow.refill, hole, fitting, complete)
+        async def read() -> None:
+            bus = MemoryBus(self.store, "reader")
+            await bus.start(lambda room, payload: None, lambda: None)
+            self.hub.slow.refill(hole, *await read_hole(bus, hole))
+
+        self.reading.add(task := asyncio.get_running_loop().create_task(read()))
+        task.add_done_callback(self.reading.discard)
 
     def follow(self, room: str) -> None:
         self.store.epoch()

@@ -7,7 +7,7 @@ import copy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gameserver.state.backlog import MOST, Backlog
+from gameserver.state.backlog import MOST, MOST_ENTITIES, Backlog
 from gameserver.state.delta import State, apply, difference
 from tests.state.things import states
 
@@ -134,3 +134,18 @@ def test_cleared() -> None:
     backlog.add([], {"counter:2": {"n": 1}}, ["counter:2"])
     assert reader.read(backlog) == {"counter:2"}
     assert len(backlog) == 1
+
+
+def test_memory_is_bounded_however_much_comes_and_goes() -> None:
+    """Beyond a cap no entity is named any more, and whoever has not seen the change is told so."""
+    backlog = Backlog()
+    behind = backlog.cursor()
+    for number in range(3 * MOST_ENTITIES):
+        backlog.add([], {f"drone:{number}": {"x": 1}}, [f"drone:{number}"])
+        backlog.cursor()
+        backlog.add([f"drone:{number}"], {}, [])
+        backlog.cursor()
+    assert sum(len(change.delta.dels) + len(change.delta.sets) for change in backlog.since(behind)) <= MOST_ENTITIES
+    assert any(change.too_large for change in backlog.since(behind))
+    abreast = backlog.cursor()
+    assert not list(backlog.since(abreast))
