@@ -35,6 +35,8 @@ log = logging.getLogger("gameserver")
 
 SILENT_AFTER = 6.0
 """Seconds without a beat after which a worker counts as dead."""
+BLIND_AFTER = 3.0
+"""Seconds without a look after which nobody's silence counts: who could not look could perhaps not be told either."""
 
 
 class Attendance:
@@ -56,6 +58,7 @@ class Attendance:
         self._clock = clock
         self._grace = grace
         self._beats: dict[str, tuple[int, float]] = {}
+        self._looked = 0.0
 
     async def arrive(self, attendee: Attendee, resuming: str | None = None) -> Arrival:
         """Raises Unavailable."""
@@ -130,23 +133,35 @@ class Attendance:
         if control is None:
             return
         now = self._clock.monotonic()
+        if now - self._looked > BLIND_AFTER:
+            self._beats.clear()
         workers = [entity for entity in control.entities if kind_of(entity) == "worker"]
-        for entity in workers:
-            beat = control.entities[entity].get("beat", 0)
-            known = self._beats.get(entity)
-            if known is None or known[0] != beat:
-                known = self._beats[entity] = beat, now
-            if beat < 0 or now - known[1] >= SILENT_AFTER:
-                await self._sweep_worker(entity)
+        try:
+            for entity in workers:
+                beat = self._beat(entity)
+                known = self._beats.get(entity)
+                if known is None or known[0] != beat:
+                    known = self._beats[entity] = beat, now
+                if beat < 0 or now - known[1] >= SILENT_AFTER:
+                    await self._sweep_worker(entity)
+        finally:
+            self._looked = self._clock.monotonic()
         self._beats = {entity: known for entity, known in self._beats.items() if entity in control.entities}
+
+    def _beat(self, entity: str) -> int:
+        control = self._replication.replica(CONTROL)
+        return 0 if control is None else int(control.entities.get(entity, {}).get("beat", 0))
 
     async def _sweep_worker(self, entity: str) -> None:
         worker = entity.partition(":")[2]
         room = worker_room(worker)
         replica = await self._replication.hold(room)
         try:
-            now = self._clock.wall()
+            now, beat = self._clock.wall(), self._beat(entity)
             for session, fields in list(replica.entities.items()):
+                if self._beat(entity) != beat:
+                    # It lives after all.
+                    return
                 left = fields.get("left", 0)
                 attendee = Attendee(
                     fields.get("player", ""),
