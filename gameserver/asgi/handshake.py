@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl, unquote_plus
 
 from gameserver.asgi.addresses import Network, client_address
 from gameserver.asgi.auth import BadToken, TokenVerifier
-from gameserver.asgi.limits import KeyedRate
 from gameserver.protocol.codes import Close
 from gameserver.sessions.claims import Claims, Role
+from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.settings import Settings
 
 Encoding = Literal["json", "msgpack"]
@@ -32,6 +32,8 @@ RESUME_PREFIX = "resume."
 MAX_HEADERS = 100
 MAX_HEADER = 8000
 """In bytes, of one header or of the path with its query."""
+MOST_CALLERS = 20_000
+"""Addresses, and players, whose rates are kept; the longest unseen are forgotten first."""
 CAPACITY_RETRY = 5.0
 """Seconds a client is asked to stay away from a full worker."""
 
@@ -61,7 +63,7 @@ _is_loopback_origin = re.compile(r"https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|
 
 
 class Rate(Protocol):
-    """What counts handshakes (gameserver.asgi.limits.KeyedRate)."""
+    """What counts handshakes (`gameserver.sessions.ratelimit.KeyedBuckets`)."""
 
     def take(self, key: str, now: float) -> float:
         """0 when allowed, else the seconds to wait."""
@@ -218,8 +220,8 @@ def gate_of(settings: Settings, verifier: TokenVerifier, has_room: Callable[[], 
     """The gate that the settings describe. Rates allow two seconds' worth at once."""
     return Gate(
         verify=verifier.verify,
-        per_address=KeyedRate(settings.handshakes_per_address, 2 * settings.handshakes_per_address),
-        per_player=KeyedRate(settings.handshakes_per_player, 2 * settings.handshakes_per_player),
+        per_address=KeyedBuckets(settings.handshakes_per_address, 2 * settings.handshakes_per_address, MOST_CALLERS),
+        per_player=KeyedBuckets(settings.handshakes_per_player, 2 * settings.handshakes_per_player, MOST_CALLERS),
         has_room=has_room,
         origins=settings.origins,
         dev=settings.dev,

@@ -2,8 +2,8 @@ import pytest
 
 from gameserver.asgi.auth import BadToken, TokenVerifier, issue_token
 from gameserver.asgi.handshake import Accept, AcceptThenClose, Deny, Gate, HandshakeRequest, gate_of, read_request
-from gameserver.asgi.limits import KeyedRate
 from gameserver.sessions.claims import Claims
+from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.settings import Settings
 
 JSON, MSGPACK = "gameserver.v1.json", "gameserver.v1.msgpack"
@@ -21,8 +21,8 @@ class Door:
         self.verified = []
         self.gate = Gate(
             verify=self.verify,
-            per_address=KeyedRate(per_address, per_address),
-            per_player=KeyedRate(per_player, per_player),
+            per_address=KeyedBuckets(per_address, per_address),
+            per_player=KeyedBuckets(per_player, per_player),
             has_room=lambda: self.room,
             origins=origins,
             dev=dev,
