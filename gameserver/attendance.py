@@ -8,7 +8,7 @@ nobody came back to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gameserver.context import ME, PLACEMENT, Context
@@ -54,7 +54,11 @@ def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int, 
         game.run_hooks("first_join", context)
         if ME not in private:
             private.create(ME)
+    teams = _teams(private)
     session, resumed = _seat(private, attendee, now, resuming)
+    # A session may be resumed with a token that names another team.
+    for room in _rooms(draft, None, teams - _teams(private)):
+        room.discard(presence_id(attendee.player))
     arrival = Arrival(session, private[session_id(session)].link, placement.sector, resumed, _views(private, session))
     entered = presence_id(attendee.player) not in draft.room(placement.sector)
     _show(draft, attendee, placement.sector)
@@ -86,6 +90,7 @@ def _seat(private: RoomDraft, attendee: Attendee, now: float, resuming: str | No
         record.left = 0
         record.was = resuming
     record.worker = attendee.worker
+    record.team = attendee.team
     record.token = attendee.token or None
     record.resume = attendee.resume or None
     return session, found is not None
@@ -112,29 +117,38 @@ def depart(draft: Draft, attendee: Attendee, now: float) -> None:
     for record in (private.get(entity), draft.room(worker_room(attendee.worker)).get(entity)):
         if record is not None and record.link == attendee.link and not record.left:
             record.left = int(now * 1000)
-    devices = _devices(private)
     placement = private.get(PLACEMENT)
-    for room in _rooms(draft, attendee, placement.sector if placement else None):
-        presence = room.get(presence_id(attendee.player))
-        if presence is not None:
-            presence.devices = devices
+    sector = placement.sector if placement else None
+    _count(draft, attendee.player, sector, {attendee.team, *_teams(private)})
+
+
+def retract(draft: Draft, attendee: Attendee, now: float) -> Attendee | None:
+    """The arrival was given up; should it have been committed all the same, its connection departs. Answers who
+    departed: a session that the arrival had taken over has its own id and link."""
+    for entity, record in draft.room(private_room(attendee.player)).all(SESSION_KIND):
+        if attendee.resume and record.resume == attendee.resume:
+            seated = replace(attendee, session=entity.partition(":")[2], link=record.link)
+            depart(draft, seated, now)
+            return seated
+    return None
 
 
 def remove(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) -> None:
     """The grace period after `depart` is over: a session nobody came back to goes, the last one with the presence."""
     private = draft.room(private_room(attendee.player))
     entity = session_id(attendee.session)
+    teams = {attendee.team}
     for room in (private, draft.room(worker_room(attendee.worker))):
         record = room.get(entity)
         if record is not None and record.link == attendee.link and record.left:
+            teams.add(record.team)
             room.delete(entity)
-    placement = private.get(PLACEMENT)
-    if placement is None or private.ids(SESSION_KIND):
-        return
     presence = presence_id(attendee.player)
-    if presence in draft.room(placement.sector):
+    placement = private.get(PLACEMENT)
+    last = placement is not None and not private.ids(SESSION_KIND)
+    if last and presence in draft.room(placement.sector):
         game.run_hooks("leave", _context(draft, attendee, now, seed, placement.sector))
-    for room in _rooms(draft, attendee, placement.sector):
+    for room in _rooms(draft, placement.sector if last else None, teams - _teams(private)):
         room.discard(presence)
 
 
@@ -147,15 +161,20 @@ def end_sessions(draft: Draft, player: str, ended: str, token: str | None = None
 
 def change_team(draft: Draft, attendee: Attendee, before: str | None) -> None:
     """A refreshed token names another team (or name) than `before`: the presence follows at once."""
-    if before is not None and before != attendee.team:
-        draft.room(team_room(before)).discard(presence_id(attendee.player))
+    private = draft.room(private_room(attendee.player))
+    record = private.get(session_id(attendee.session))
+    placement = private.get(PLACEMENT)
+    if record is None or placement is None or record.link != attendee.link or record.left:
+        # It is gone meanwhile.
+        return
+    record.team = attendee.team
+    for room in _rooms(draft, None, {before} - _teams(private)):
+        room.discard(presence_id(attendee.player))
     own = draft.room(worker_room(attendee.worker)).get(session_id(attendee.session))
     if own is not None:
         own.team = attendee.team
         own.name = attendee.name
-    placement = draft.room(private_room(attendee.player)).get(PLACEMENT)
-    if placement is not None:
-        _show(draft, attendee, placement.sector)
+    _show(draft, attendee, placement.sector)
 
 
 def retire_token(draft: Draft, attendee: Attendee) -> None:
@@ -176,22 +195,34 @@ def _devices(private: RoomDraft) -> int:
     return sum(1 for _, record in private.all(SESSION_KIND) if not record.left)
 
 
-def _rooms(draft: Draft, attendee: Attendee, sector: str | None) -> list[RoomDraft]:
-    rooms = [draft.room(sector)] if sector else []
-    if attendee.team:
-        rooms.append(draft.room(team_room(attendee.team)))
-    return rooms
+def _teams(private: RoomDraft) -> set[str | None]:
+    """The teams of the player's sessions: each token names its own."""
+    return {record.team for _, record in private.all(SESSION_KIND)}
+
+
+def _rooms(draft: Draft, sector: str | None, teams: set[str | None]) -> list[RoomDraft]:
+    names = [sector] if sector else []
+    names += sorted(team_room(team) for team in teams if team)
+    return [draft.room(name) for name in names]
 
 
 def _show(draft: Draft, attendee: Attendee, sector: str) -> None:
-    devices = _devices(draft.room(private_room(attendee.player)))
-    for room in _rooms(draft, attendee, sector):
+    for room in _rooms(draft, sector, {attendee.team}):
         presence = room.get(presence_id(attendee.player))
         if presence is None:
             presence = room.create(presence_id(attendee.player), status=ONLINE)
         presence.name = attendee.name
-        presence.devices = devices
         presence.team = attendee.team
+    _count(draft, attendee.player, sector, _teams(draft.room(private_room(attendee.player))))
+
+
+def _count(draft: Draft, player: str, sector: str | None, teams: set[str | None]) -> None:
+    """Wherever the player is present, say with how many devices."""
+    devices = _devices(draft.room(private_room(player)))
+    for room in _rooms(draft, sector, teams):
+        presence = room.get(presence_id(player))
+        if presence is not None:
+            presence.devices = devices
 
 
 def _context(draft: Draft, attendee: Attendee, now: float, seed: int, sector: str) -> Context:

@@ -35,13 +35,14 @@ class Placement:
 
 
 class Session:
-    """A connection's session: in its player's private room, and in its worker's with `player` and `team`.
+    """A connection's session: in its player's private room, and in its worker's with `player` and `name`.
 
     `since` and `left` are in milliseconds since the Unix epoch; `left` is 0 while a connection holds it. `link` counts
     the connections it has had: a former one finds itself replaced. `resume` is the hash of the resume token last
     given out, `was` of the one before until the client has spoken. `token` is a hash of the JWT's id, by which all
-    sessions of one token are found. `ended` tells the worker that holds it to close it, and why. `views` are
-    the rooms it subscribed to beside or other than its home rooms: room to [entities, fields], either may be empty.
+    sessions of one token are found; `team` is the one that token names. `ended` tells the worker that holds it to close
+    it, and why. `views` are the rooms it subscribed to beside or other than its home rooms: room to [entities, fields],
+    either may be empty.
     """
 
     worker: str = ""

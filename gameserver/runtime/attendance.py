@@ -20,8 +20,9 @@ from gameserver.attendance import (
     remember_views,
     remove,
     retire_token,
+    retract,
 )
-from gameserver.errors import GameserverError
+from gameserver.errors import GameserverError, Unavailable
 from gameserver.game import Game
 from gameserver.rooms.names import CONTROL, worker_room
 from gameserver.runtime.clock import Clock
@@ -68,8 +69,25 @@ class Attendance:
         def run(draft: Draft) -> None:
             arrivals[:] = [arrive(self._game, draft, attendee, now, seed, resuming)]
 
-        await self._committer.perform(run, player=attendee.player)
+        try:
+            await self._committer.perform(run, player=attendee.player)
+        except (Unavailable, asyncio.CancelledError):
+            # It may be committed all the same, now or later.
+            if not self._supervisor.closing:
+                self._supervisor.start(self._retract(attendee), f"retracting an arrival of {attendee.player}")
+            raise
         return arrivals[0]
+
+    async def _retract(self, attendee: Attendee) -> None:
+        now = self._clock.wall()
+        seated: list[Attendee | None] = []
+
+        def run(draft: Draft) -> None:
+            seated[:] = [retract(draft, attendee, now)]
+
+        await self._persist(run, attendee)
+        for departed in filter(None, seated):
+            await self._remove_later(departed)
 
     async def depart(self, attendee: Attendee, *, for_good: bool = False) -> None:
         """Commit that the connection is gone, however long the store is away.
