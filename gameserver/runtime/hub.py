@@ -338,27 +338,25 @@ class Hub:
             self._release(audience)
             self._let_in(audience)
 
-    def verify(self) -> int:
-        """Send every healthy member its rooms' checksums; how many rooms were proven."""
-        proven = 0
-        for audience in self.audiences():
-            if audience.awaited:
-                continue
-            self.flush_room(audience)
-            replica = audience.replica
-            proven += 1
-            congested: dict[Member, None] = {}
-            for circle in audience.circles.values():
-                if circle.last < replica.seq:
-                    congested.update(
-                        dict.fromkeys(self._share(circle, outgoing.delta(audience.room, circle.last, replica.seq)))
-                    )
-                    circle.last = replica.seq
-                message = outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum())
-                congested.update(dict.fromkeys(self._share(circle, message)))
-            for member in congested:
-                self.slow.demote(member)
-        return proven
+    def verify_room(self, audience: Audience) -> bool:
+        """Send every member of a room its checksum; False while the room waits for a sibling, or has nobody."""
+        if audience.awaited or not audience.circles:
+            return False
+        self.flush_room(audience)
+        replica = audience.replica
+        congested: dict[Member, None] = {}
+        for circle in audience.circles.values():
+            if circle.last < replica.seq:
+                unseen = outgoing.delta(audience.room, circle.last, replica.seq)
+                congested.update(dict.fromkeys(self._share(circle, unseen)))
+                circle.last = replica.seq
+            message = outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum())
+            congested.update(dict.fromkeys(self._share(circle, message)))
+            for member in circle.slow:
+                self.slow.prove(member, circle)
+        for member in congested:
+            self.slow.demote(member)
+        return True
 
     def priority_of(self, entity: str) -> Priority:
         return LANES[self._schema.priority(entity, Priority.MOVEMENT)]

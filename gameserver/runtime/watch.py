@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gameserver.runtime.session import Session
 
 LOOK_EVERY = 1.0
+"""Seconds between two looks at the same session."""
+TURNS = 20
 
 
 class SessionWatch:
@@ -23,12 +25,15 @@ class SessionWatch:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
-            self.look()
+            sessions = list(self._node.sessions.values())
+            # A share at a time: looking at thousands at once would be felt by all of them.
+            for turn in range(TURNS):
+                await asyncio.sleep(LOOK_EVERY / TURNS)
+                for session in sessions[turn::TURNS]:
+                    self.look(session)
 
-    def look(self) -> None:
-        """One look at every session."""
-        for session in list(self._node.sessions.values()):
+    def look(self, session: Session) -> None:
+        if not session.closed:
             self._alive(session)
             self._expiry(session)
             self._quality(session)

@@ -170,6 +170,10 @@ class HubRig:
         for room in (ROOM, OTHER):
             self.follow(room)
 
+    def verify(self) -> int:
+        """How many rooms were proven."""
+        return sum(self.hub.verify_room(audience) for audience in self.hub.audiences())
+
     def _on_missing(self) -> None:
         self.missing += 1
 

@@ -42,7 +42,7 @@ async def test_the_same_bytes_for_everybody(rig: HubRig) -> None:
         client.enter(ROOM)
     rig.write(ROOM, "counter:1", n=3)
     await rig.flushed()
-    rig.hub.verify()
+    rig.verify()
     for place in range(3):
         frames = [client.channel.written[place] for client in clients]
         assert len({id(frame) for frame in frames}) == 2
@@ -85,7 +85,7 @@ async def test_views(rig: HubRig) -> None:
     rig.write(ROOM, "counter:1", note=None)
     rig.commit(lambda draft: draft.room(ROOM).delete("counter:2"))
     await rig.flushed()
-    rig.hub.verify()
+    rig.verify()
     assert notes.state(ROOM) == {"box:1": {}, "counter:1": {}}
     assert [client.verified() for client in clients] == [1] * 4
 
@@ -105,7 +105,7 @@ async def test_what_a_view_does_not_show_is_not_sent(rig: HubRig) -> None:
     assert (delta["prev"], delta["seq"], delta["set"]) == (1, 4, {"counter:1": {"n": 2}})
     rig.write(ROOM, "counter:2", n=2)
     await rig.flushed()
-    rig.hub.verify()
+    rig.verify()
     assert client.types() == ["delta", "verify"]
     assert client.seq(ROOM) == 5
     assert client.verified() == 1
@@ -226,7 +226,7 @@ async def test_a_reloaded_room(rig: HubRig) -> None:
     rig.deliver()
     rig.write(ROOM, "counter:1", n=5)
     await rig.flushed()
-    rig.hub.verify()
+    rig.verify()
     for each in (client, narrow):
         assert each.types() == ["delta", "verify"]
         assert each.verified() == 1

@@ -68,7 +68,7 @@ class Run:
         elif what == "wait":
             await passed(number * 0.1)
         elif what == "verify":
-            rig.hub.verify()
+            rig.verify()
         elif what == "reload":
             rig.reload(room)
         else:
@@ -118,7 +118,7 @@ class Run:
             rig.hub.slow.set_tier(client.member, Tier.FULL)
             client.channel.drain()
         await passed(SIBLING_DEADLINE + 1)
-        rig.hub.verify()
+        rig.verify()
         for client in self.clients:
             assert not client.slow
             client.verified()

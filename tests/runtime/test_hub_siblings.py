@@ -158,7 +158,7 @@ async def test_a_resync_while_a_room_waits(rig: HubRig) -> None:
     assert sees(client) == (True, False)
     rig.deliver(OTHER)
     await rig.flushed()
-    rig.hub.verify()
+    rig.verify()
     assert sees(client) == (False, True)
     assert client.verified() == 2
 
@@ -169,11 +169,11 @@ async def test_proofs_wait_too(rig: HubRig) -> None:
     rig.publish(moving("counter:1", ROOM, OTHER))
     rig.deliver(ROOM)
     await rig.flushed()
-    assert rig.hub.verify() == 1
+    assert rig.verify() == 1
     assert [message["room"] for message in client.messages()] == [OTHER]
     rig.deliver(OTHER)
     await until(lambda: sees(client) == (False, True))
-    assert rig.hub.verify() == 2
+    assert rig.verify() == 2
     assert client.verified() == 3
 
 
