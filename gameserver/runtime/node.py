@@ -13,10 +13,11 @@ from gameserver.buses.base import Bus
 from gameserver.context import PLACEMENT
 from gameserver.errors import GameserverError, Unavailable
 from gameserver.game import Command, Game
-from gameserver.protocol import incoming
+from gameserver.protocol import incoming, outgoing
 from gameserver.protocol.arguments import Limits
 from gameserver.protocol.codec import Codec
 from gameserver.protocol.schema import welcome_commands
+from gameserver.rooms.access import home_rooms
 from gameserver.rooms.names import CONTROL, GLOBAL, private_room
 from gameserver.rooms.presence import LOGGED_OUT, session_id
 from gameserver.runtime.attendance import Attendance
@@ -298,28 +299,34 @@ class Node:
                 session.drop(room)
 
     async def log_out(self, session: Session) -> None:
-        """End every session of this token, on every worker."""
+        """End every session of this token, on every worker; when that cannot be committed, the client is told so."""
         if session.plays and session.claims.token_id:
-            await self.attendance.revoke(self.attendee(session), LOGGED_OUT)
+            try:
+                await self.attendance.revoke(self.attendee(session), LOGGED_OUT)
+            except GameserverError as error:
+                session.send(outgoing.refusal(error))
+                return
         session.end(Input.LOGGED_OUT, "logged out")
 
     async def change_claims(self, session: Session, claims: Claims) -> None:
         """A refreshed token: a changed team moves rooms at once. Raises Unavailable, and then nothing has changed."""
-        before, old_rooms = session.claims, set(session.home())
+        before = session.claims
+        joined = set(home_rooms(claims, None)) - set(home_rooms(before, None))
+        for room in joined:
+            await session.hold(room)
         session.claims = claims
         if session.plays and (claims.team, claims.name) != (before.team, before.name):
             try:
                 await self.attendance.change_team(self.attendee(session), before.team)
             except GameserverError:
                 session.claims = before
+                for room in joined:
+                    session.drop(room)
                 raise
-        rooms = session.home()
-        for room in old_rooms - set(rooms):
+        for room in set(home_rooms(before, None)) - set(home_rooms(claims, None)):
             session.leave(room, "not yours any more")
-        for room in rooms:
-            if room not in old_rooms:
-                await session.hold(room)
-                session.enter(room)
+        for room in joined:
+            session.enter(room)
 
     def retire_token(self, session: Session) -> None:
         self.supervisor.start(

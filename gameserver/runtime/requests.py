@@ -12,6 +12,7 @@ from gameserver.rooms.access import may_join, may_publish
 from gameserver.rooms.views import View
 from gameserver.runtime.work import Settled, Work
 from gameserver.sessions.quality import Tier
+from gameserver.sessions.ratelimit import Rate, TokenBucket
 from gameserver.state.draft import Draft
 from gameserver.state.signal import encode_signal
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 MAX_OPEN_COMMANDS = 256
 """Commands of one connection that may await their commit; beyond it they are refused."""
 MAX_ROOMS = 64
+SNAPSHOTS = Rate(10.0, 128.0)
+"""How often a connection may ask for a room's snapshot, by a subscription or a resync: each is read from the whole
+room, and may be much larger than the question."""
+
+_NOT_YOURS = "that room is not yours to join"
 
 
 class Requests:
@@ -30,6 +36,8 @@ class Requests:
         self._session = session
         self._node = session.node
         self._open_commands = 0
+        self._joining = 0
+        self._snapshots = TokenBucket(*SNAPSHOTS)
 
     def handle(self, message: incoming.Incoming) -> None:
         """Raises GameserverError for what is refused at once."""
@@ -115,29 +123,48 @@ class Requests:
 
     # -- rooms -------------------------------------------------------------------------------------------
 
+    def _charge_snapshot(self) -> None:
+        wait = self._snapshots.take(self._node.clock.monotonic())
+        if wait > 0:
+            raise RateLimited("too many snapshots: slower, please", retry_after=round(max(wait, 0.05), 3))
+
     def _resync(self, room: str) -> None:
+        self._charge_snapshot()
         if not self._node.hub.snapshot(self._session.member, room):
             raise NotFound("you are not in that room")
         self._node.resyncs += 1
 
     def _subscribe(self, message: incoming.Subscribe) -> None:
         session, room = self._session, message.room
-        if not may_join(session.claims, room, session.sector_id, self._node.game.is_open):
-            raise Forbidden("that room is not yours to join")
-        if room not in session.member.circles and len(session.member.circles) >= MAX_ROOMS:
+        self._charge_snapshot()
+        if not self._may_join(room):
+            raise Forbidden(_NOT_YOURS)
+        if room not in session.member.circles and len(session.member.circles) + self._joining >= MAX_ROOMS:
             raise RateLimited("too many rooms at once", retry_after=1.0)
         entities = frozenset(message.entities) if isinstance(message.entities, list) else None
         fields = frozenset(message.fields) if isinstance(message.fields, list) else None
+        self._joining += 1
         self._later(self._join(room, View(entities, fields)), f"subscription to {room}")
 
+    def _may_join(self, room: str) -> bool:
+        return may_join(self._session.claims, room, self._session.sector_id, self._node.game.is_open)
+
     async def _join(self, room: str, view: View) -> None:
+        session = self._session
         try:
-            await self._session.hold(room)
+            await session.hold(room)
         except Unavailable as error:
-            self._session.send(outgoing.refusal(error))
+            session.send(outgoing.refusal(error))
             return
-        self._session.enter(room, view)
-        self._session.note_view(room, view)
+        finally:
+            self._joining -= 1
+        if not self._may_join(room):
+            # It was, when it was asked for: the player has moved on, or changed teams.
+            session.leave(room, "not yours any more")
+            session.send(outgoing.refusal(Forbidden(_NOT_YOURS)))
+            return
+        session.enter(room, view)
+        session.note_view(room, view)
 
     def _unsubscribe(self, room: str) -> None:
         session = self._session

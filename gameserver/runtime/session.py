@@ -148,15 +148,13 @@ class Session:
         return self.sector.partition(":")[2] if self.sector else None
 
     async def hold(self, room: str) -> None:
-        """Have the room followed while this connection lives. Raises Unavailable."""
-        if room in self.held:
-            return
-        self.held.add(room)
-        try:
-            await self.node.replication.hold(room)
-        except BaseException:
-            self.held.discard(room)
-            raise
+        """Have the room followed while this connection lives, and wait until it is loaded. Raises Unavailable."""
+        # Each caller waits with a hold of its own: one that gives up lets go of nobody else's.
+        await self.node.replication.hold(room)
+        if room in self.held or (self.closed and not self.receiving):
+            self.node.replication.release(room)
+        else:
+            self.held.add(room)
 
     def drop(self, room: str) -> None:
         if room in self.held:
@@ -230,9 +228,12 @@ class Session:
         try:
             await self.node.replication.check()
             await self.node.replication.want(room)
+            if not self._is_seen_in(room):
+                return
         except Unavailable:
             # Nothing is lost by staying until the store is back.
-            await asyncio.sleep(CATCH_UP_AGAIN)
+            pass
+        await asyncio.sleep(CATCH_UP_AGAIN)
 
     # -- what the client says ----------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ class SessionWatch:
             session.end(Input.EXPIRED, "the token expired")
 
     def _quality(self, session: Session) -> None:
+        if not session.welcomed:
+            return
         channel = session.member.channel
         backlog = session.member.outbox is not None and channel.unsent() > 0
         change = session.quality.observe(self._node.clock.monotonic(), channel.rtt(), backlog)

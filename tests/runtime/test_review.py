@@ -8,17 +8,22 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
+from gameserver.errors import Unavailable
 from gameserver.protocol.frames import split_frames
-from gameserver.rooms.names import worker_room
+from gameserver.rooms.names import private_room, worker_room
+from gameserver.rooms.views import View
 from gameserver.runtime.attendance import SILENT_AFTER
 from gameserver.runtime.node import Node
+from gameserver.runtime.replication import LINGER
 from gameserver.sessions.claims import Claims
+from gameserver.sessions.quality import LOWER_AFTER, Tier
 from tests.runtime.faulty_bus import FaultyBus
 from tests.runtime.hub_rig import HubRig
-from tests.runtime.node_rig import GRACE, PlayChannel, Played, Seat, World
-from tests.runtime.virtual_time import passed, until
+from tests.runtime.node_rig import GRACE, SECTOR, PlayChannel, Played, Seat, World
+from tests.runtime.virtual_time import idle, passed, until
 
 
 @pytest.fixture
@@ -36,6 +41,11 @@ def messages(seat: Seat) -> list[dict[str, Any]]:
     """Everything the seat was ever written."""
     codec = seat.session.member.codec
     return [codec.decode(payload) for frame in seat.channel.written for payload, _ in split_frames(frame)]
+
+
+def replace_team(seat: Seat, team: str) -> Claims:
+    """The seat's token, but for the team."""
+    return msgspec.structs.replace(seat.session.claims, team=team)
 
 
 async def resume(node: Node, former: Seat, token: str, claims: Claims) -> Seat:
@@ -123,9 +133,7 @@ async def test_resumed_for_another_team(world: World, node: Node) -> None:
     first = await world.join(node, team="red")
     token = next(message["resume_token"] for message in messages(first) if message["type"] == "welcome")
     await first.drop()
-    claims = first.session.claims
-    blue = Claims(claims.player, claims.name, "player", "blue", claims.expires)
-    second = await resume(node, first, token, blue)
+    second = await resume(node, first, token, replace_team(first, "blue"))
     assert second.session.id == first.session.id
     assert world.presence(room="team:red") is None
     assert world.presence(room="team:blue") is not None
@@ -134,18 +142,145 @@ async def test_resumed_for_another_team(world: World, node: Node) -> None:
 async def test_a_team_changed_on_the_way_out(world: World, node: Node) -> None:
     """A new token that comes as the connection ends makes nobody present in the new team's room."""
     seat = await world.join(node, team="red")
-    claims = seat.session.claims
     await seat.drop()
-    blue = Claims(claims.player, claims.name, "player", "blue", claims.expires)
-    await node.attendance.change_team(replace(node.attendee(seat.session), team=blue.team), "red")
+    await node.attendance.change_team(replace(node.attendee(seat.session), team="blue"), "red")
     assert world.presence(room="team:blue") is None
     await passed(GRACE + 1)
     assert world.presence(room="team:red") is None
 
 
+# -- holds ------------------------------------------------------------------------------------------------------
+
+
+async def test_gone_while_a_room_could_not_be_loaded(world: World, node: Node) -> None:
+    """A connection that is gone lets go of what it waits for once: what others hold stays held."""
+    watching, leaving = await world.join(node, "ada", team="red"), await world.join(node, "bob")
+    await passed(1)
+    node.replication.distrust("team:red")
+    bus_of(node).failing.add("load")
+    holding = asyncio.ensure_future(leaving.session.hold("team:red"))
+    await idle()
+    await leaving.drop()
+    await asyncio.wait([holding])
+    assert isinstance(holding.exception(), Unavailable)
+    bus_of(node).failing.clear()
+    await passed(2 * LINGER)
+    assert node.replication.follows("team:red")
+    assert "team:red" in watching.session.member.circles
+
+
+async def test_subscribed_twice_at_once(world: World, node: Node) -> None:
+    """The second subscription replaces the first, also when the room is still being loaded."""
+    world.game.is_open = lambda room: True
+    world.game.ticks.clear()
+    seat = await world.join(node)
+    seat.say({"type": "build", "id": 1, "room": "sector:9"})
+    await until(lambda: messages(seat)[-1]["type"] == "command_ack")
+    await passed(LINGER + 10)
+    before = len(messages(seat))
+    bus_of(node).failing.add("load")
+    for view in (["world"], ["counter:*"]):
+        seat.say({"type": "subscribe", "room": "sector:9", "entities": view})
+        await passed(0.1)
+    bus_of(node).failing.clear()
+    await passed(1)
+    told = [message for message in messages(seat)[before:] if message["type"] == "snapshot"]
+    assert [set(message["state"]) for message in told] == [set(), {"counter:1"}]
+    assert seat.session.member.circles["sector:9"].view.entities == {"counter:*"}
+
+
+async def test_a_subscription_that_comes_too_late(world: World, node: Node) -> None:
+    """Asked for a room that one has left when it is loaded at last: one does not get in."""
+    seat = await world.join(node)
+    await node.ticker.switch(running=False)
+    await passed(1)
+    bus_of(node).failing.add("load")
+    node.replication.distrust(SECTOR)
+    seat.session._requests._later(seat.session._requests._join(SECTOR, View(frozenset({"counter:1"}))), "late")
+    await idle()
+    seat.session.leave(SECTOR, "moved")
+    seat.session.sector = "sector:2"
+    bus_of(node).failing.clear()
+    await passed(1)
+    assert SECTOR not in seat.session.member.circles
+    assert SECTOR not in seat.session.held
+    assert messages(seat)[-1]["code"] == "forbidden"
+
+
+async def test_a_logout_that_cannot_be_committed(world: World, node: Node) -> None:
+    """The client is told: it is not logged out."""
+    seat = await world.join(node, token="t1")
+    bus_of(node).go_down()
+    seat.say({"type": "logout"})
+    await passed(10)
+    assert [message["code"] for message in messages(seat) if message["type"] == "error"] == ["unavailable"]
+    assert seat.closed is None
+    bus_of(node).come_back()
+
+
+async def test_a_team_that_cannot_be_joined(world: World, node: Node) -> None:
+    """Nothing has changed then: neither what the token says nor the rooms one is in."""
+    seat = await world.join(node, team="red")
+    bus_of(node).failing.add("subscribe")
+    with pytest.raises(Unavailable):
+        await node.change_claims(seat.session, replace_team(seat, "blue"))
+    assert "team:red" in seat.session.home()
+    assert "team:red" in seat.session.member.circles
+    bus_of(node).failing.clear()
+    await node.change_claims(seat.session, replace_team(seat, "blue"))
+    assert {"team:blue"} == {room for room in seat.session.member.circles if room.startswith("team:")}
+    assert seat.session.held == set(seat.session.home()) | {worker_room(node.worker)}
+
+
+async def test_snapshots_are_not_free(world: World, node: Node) -> None:
+    """Who asks for one snapshot after the other is told to wait."""
+    seat = await world.join(node)
+    for _ in range(150):
+        seat.say({"type": "resync", "room": "global"})
+    types = [message["type"] for message in messages(seat)]
+    assert types.count("snapshot") < 150
+    assert messages(seat)[-1]["code"] == "rate_limited"
+
+
 # -- slow members -----------------------------------------------------------------------------------------------
+
+
+async def test_no_tier_before_the_welcome(world: World, node: Node) -> None:
+    """A slow line is noticed only once the rooms are entered."""
+    first = await world.join(node)
+    token = next(message["resume_token"] for message in messages(first) if message["type"] == "welcome")
+    await first.drop()
+    channel = type(first.channel)()
+    channel.rtt = lambda: 1.0  # type: ignore[method-assign]
+    session = node.admit(first.session.claims, channel, first.session.member.codec, "here", token)
+    receiving = asyncio.ensure_future(node.receive(session))
+    await passed(4)
+    seat = Seat(node, session, channel)
+    rooms = {"global": [node.replication.epoch, node.replication.ready("global").seq]}
+    bus_of(node).hold_commits()
+    seat.say({"type": "hello", "rooms": rooms})
+    await passed(LOWER_AFTER - 1)
+    bus_of(node).let_commits()
+    await receiving
+    assert messages(seat)[0]["type"] == "welcome"
+    assert messages(seat)[0]["recovered"]["global"]
+    await passed(LOWER_AFTER + 2)
+    assert session.member.tier is not Tier.FULL
+    assert seat.closed is None
 
 
 @pytest.fixture
 async def rig() -> HubRig:
     return HubRig()
+
+
+# -- replicas ---------------------------------------------------------------------------------------------------
+
+
+async def test_unused_but_held(world: World, node: Node) -> None:
+    """What a connection holds is followed, however long nothing is done with it."""
+    seat = await world.join(node)
+    await passed(2 * LINGER)
+    assert all(node.replication.follows(room) for room in seat.session.member.circles)
+    assert private_room("ada") in seat.session.member.circles
+    assert SECTOR in seat.session.member.circles
