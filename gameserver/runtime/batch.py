@@ -125,7 +125,13 @@ class BatchBuilder:
         seen = self._seen(draft)
         if not seen:
             return Ran(refused=refused)
-        self._merge(seen).rejected.append((work, refused))
+        if work.player in self._of_player:
+            seen.add(self._of_player[work.player])
+        group = self._merge(seen)
+        group.rejected.append((work, refused))
+        if work.player:
+            # Should it run again, then before what the player sent after it.
+            self._of_player[work.player] = group
         self.size += 1
         return Ran()
 
@@ -186,7 +192,7 @@ class BatchBuilder:
             first.fence = first.fence or other.fence
             for place in other.wrote:
                 self._writer[place] = first
-            for work in other.works:
+            for work in other.everybody:
                 if work.player:
                     self._of_player[work.player] = first
             for recruiters in self._recruited.values():

@@ -10,6 +10,7 @@ and for which there is no more room now. So the store is asked first whether it 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,11 @@ from gameserver.runtime.work import Settled, Work
 from gameserver.state.draft import Draft
 from gameserver.state.kinds import Schema
 
+log = logging.getLogger("gameserver")
+
 WORKS_AT_ONCE = 256
+RUNS_AT_ONCE = 1024
+"""Runs for one batch, those included that are refused: others on the event loop get their turn in between."""
 MAX_WAITING = 20_000
 MAX_CONFLICTS = 30
 MAX_REFUSALS = 200
@@ -93,7 +98,7 @@ class Committer:
     def submit(self, work: Work) -> None:
         """Have it run in the next batch. Over capacity it is refused at once."""
         if len(self._waiting) >= MAX_WAITING:
-            work.settle(RateLimited("the worker is over capacity", retry_after=1.0))
+            work.answer(RateLimited("the worker is over capacity", retry_after=1.0))
             return
         self._serial += 1
         work.serial = self._serial
@@ -141,7 +146,9 @@ class Committer:
         builder = BatchBuilder(self._schema, self._replication.ready, self._hot, lane_of)
         later: list[Work] = []
         held: set[str] = set()
-        while self._waiting and builder.size < WORKS_AT_ONCE:
+        for _ in range(min(len(self._waiting), RUNS_AT_ONCE)):
+            if builder.size + len(self._doubtful) >= WORKS_AT_ONCE:
+                break
             work = self._waiting.popleft()
             if work.player and work.player in self._parked:
                 self._parked[work.player].append(work)
@@ -165,7 +172,7 @@ class Committer:
             self._doubtful.append((work, refused))
         else:
             self.stats.rejected += 1
-            work.settle(refused)
+            work.answer(refused)
 
     def _worth_sending(self, builder: BatchBuilder) -> list[Group]:
         """Groups that change something; of the others there is nothing to commit."""
@@ -201,15 +208,29 @@ class Committer:
             self._requeue(again)
             self._wake.set()
         if not loaded:
-            work.settle(Unavailable(f"{room} could not be loaded in time", retry_after=1.0))
+            work.answer(Unavailable(f"{room} could not be loaded in time", retry_after=1.0))
 
     # -- sending -------------------------------------------------------------------------------------
 
     async def _commit(self, builder: BatchBuilder, groups: list[Group]) -> None:
-        self._number += 1
-        sent = [builder.for_bus(group, self._worker) for group in groups]
         doubtful, self._doubtful = self._doubtful, []
         everybody = [work for group in groups for work in group.everybody] + [work for work, _ in doubtful]
+        try:
+            await self._commit_groups(builder, groups, doubtful, everybody)
+        except Exception as fault:
+            log.exception("a batch could not be committed")
+            for work in everybody:
+                work.answer(GameserverError(f"the commit failed: {type(fault).__name__}"))
+
+    async def _commit_groups(
+        self,
+        builder: BatchBuilder,
+        groups: list[Group],
+        doubtful: list[tuple[Work, Settled]],
+        everybody: list[Work],
+    ) -> None:
+        self._number += 1
+        sent = [builder.for_bus(group, self._worker) for group in groups]
         if doubtful:
             sent.append(BusGroup([], [CommandKey(work.player, work.id, work.body, []) for work, _ in doubtful]))
         batch = Batch(self._replication.epoch, self._number, sent)
@@ -224,7 +245,7 @@ class Committer:
             self._down = isinstance(error, Unavailable)
             for work in everybody:
                 self.stats.unavailable += 1
-                work.settle(error)
+                work.answer(error)
             return
         self._down = False
         stats = self.stats
@@ -252,7 +273,7 @@ class Committer:
     async def _learn_epoch(self) -> None:
         try:
             await self._replication.check()
-        except Unavailable:
+        except GameserverError:
             self._down = True
 
     def _refuse_all(self) -> None:
@@ -260,7 +281,7 @@ class Committer:
         self._waiting, self._doubtful = deque(), []
         for work in waiting:
             self.stats.unavailable += 1
-            work.settle(Unavailable("the store cannot be reached", retry_after=1.0))
+            work.answer(Unavailable("the store cannot be reached", retry_after=1.0))
 
     # -- settling ------------------------------------------------------------------------------------
 
@@ -283,7 +304,7 @@ class Committer:
     def _settle_accepted(self, group: Group, seq: dict[str, int]) -> None:
         self.stats.accepted += len(group.works)
         for work in group.works:
-            work.settle({room: seq[room] for room in work.changed if room in seq})
+            work.answer({room: seq[room] for room in work.changed if room in seq})
         for work, refused in group.rejected:
             self._refuse(work, refused)
 
@@ -300,7 +321,7 @@ class Committer:
                 accepted = isinstance(settled, dict)
                 self.stats.accepted += accepted
                 self.stats.rejected += not accepted
-                work.settle(settled)
+                work.answer(settled)
 
     def _answer(self, asked: list[Work], answered: list[Answered]) -> set[int]:
         """Answer what was answered before; the serials of those works."""
@@ -310,9 +331,9 @@ class Committer:
             done.add(work.serial)
             self.stats.answered += 1
             if answer.seq is None:
-                work.settle(KeyConflict("this id was used for another command"))
+                work.answer(KeyConflict("this id was used for another command"))
             else:
-                work.settle(answer.seq)
+                work.answer(answer.seq)
         return done
 
     def _settle_fenced(self, group: Group) -> list[Work]:
@@ -320,7 +341,7 @@ class Committer:
         for work in group.everybody:
             if work.fence:
                 self.stats.fenced += 1
-                work.settle(Conflict("the lease was lost"))
+                work.answer(Conflict("the lease was lost"))
             else:
                 again.append(work)
         return again
@@ -339,7 +360,7 @@ class Committer:
                 work.conflicts += 1
                 self.stats.conflicts += 1
             if work.conflicts > MAX_CONFLICTS or work.refusals > MAX_REFUSALS:
-                work.settle(Conflict("too many others at once", retry_after=0.2))
+                work.answer(Conflict("too many others at once", retry_after=0.2))
             else:
                 again.append(work)
         return again

@@ -269,7 +269,10 @@ class Replication:
                     with contextlib.suppress(GameserverError):
                         self.epoch = await self._bus.epoch()
                 except (Unavailable, PoisonCommit) as error:
-                    self.stats.poison += isinstance(error, PoisonCommit)
+                    if isinstance(error, PoisonCommit):
+                        # It stays in the log: only a snapshot leads past it.
+                        self.stats.poison += 1
+                        entry.reload = True
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, RETRY_LAST)
         finally:
@@ -299,8 +302,8 @@ class Replication:
                     return False
         if not payloads:
             # An empty answer also comes from a log that has aged away.
-            _, (seq,) = await self._bus.positions([room])
-            if entry.replica.seq < seq:
+            epoch, (seq,) = await self._bus.positions([room])
+            if epoch != entry.replica.epoch or entry.replica.seq < seq:
                 return False
         self.stats.repairs += 1
         return True

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from gameserver.context import Context
-from gameserver.errors import Forbidden, GameserverError, NotFound, RateLimited, Unavailable
+from gameserver.errors import Forbidden, GameserverError, NotFound, RateLimited, Rejected, Unavailable
 from gameserver.protocol import incoming, outgoing
 from gameserver.rooms.access import may_join, may_publish
 from gameserver.rooms.views import View
@@ -117,7 +117,12 @@ class Requests:
     def _answer(self, message_id: int | str | None, settled: Settled) -> None:
         self._open_commands -= 1
         if isinstance(settled, GameserverError):
-            self._session.send(outgoing.refusal(settled, message_id))
+            try:
+                self._session.send(outgoing.refusal(settled, message_id))
+            except (TypeError, ValueError):
+                # The game gave its refusal details that no encoding carries.
+                self._session.send(outgoing.refusal(Rejected(settled.code, settled.message), message_id))
+                raise
         elif message_id is not None:
             self._session.send(outgoing.command_ack(message_id, settled))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gameserver.errors import GameserverError
 from gameserver.state.draft import Draft
+
+log = logging.getLogger("gameserver")
 
 Settled = dict[str, int] | GameserverError
 """The new seq of every room it changed, or why it was refused."""
@@ -36,3 +39,14 @@ class Work:
     refusals: int = 0
     changed: list[str] = field(default_factory=list)
     """The rooms the last run changed."""
+    answered: bool = False
+
+    def answer(self, settled: Settled) -> None:
+        """Call `settle`, the first time. What goes wrong in it is nothing to those who are answered after it."""
+        if self.answered:
+            return
+        self.answered = True
+        try:
+            self.settle(settled)
+        except Exception:
+            log.exception("an answer could not be given")
