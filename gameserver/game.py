@@ -11,7 +11,6 @@ from typing import Any, TypeVar, overload
 from gameserver.context import Handler, lane_of
 from gameserver.protocol.codes import RESERVED_TYPES, Priority
 from gameserver.protocol.incoming import REQUIRED, Argument, CommandSpec
-from gameserver.rooms.names import matches
 from gameserver.rooms.presence import BUILT_IN_KINDS
 from gameserver.sessions.ratelimit import parse_rate
 from gameserver.state.kinds import Kind, Schema
@@ -141,10 +140,6 @@ class Game:
     def run_hooks(self, hook: str, context: Any) -> None:
         for handler in self.hooks.get(hook, ()):
             handler(context)
-
-    def ticks_of(self, room: str) -> list[Tick]:
-        """The ticks that run in this room."""
-        return [tick for tick in self.ticks if matches(tick.rooms, room)]
 
     def _hook(self, hook: str, handler: H) -> H:
         _check_synchronous(handler)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from ipaddress import ip_network
 
+from gameserver.asgi.addresses import read_networks
 from gameserver.asgi.auth import TokenVerifier
 from gameserver.asgi.handshake import gate_of
 from gameserver.buses.base import Bus, StoreLimits
@@ -41,7 +41,7 @@ class Worker:
             clock=self.clock,
             verify=self.verifier.verify,
         )
-        self.trusted_proxies = tuple(ip_network(network) for network in settings.trusted_proxies)
+        self.trusted_proxies = read_networks(settings.trusted_proxies)
         self.gate = gate_of(settings, self.verifier, self.node.has_room)
         self.started = False
         self.reachable = False
