@@ -120,9 +120,12 @@ class StandardChannel:
         self._filled.set()
 
     def _end(self) -> None:
+        stuck = self._unsent > 0
         self._ended = True
         self._queue.clear()
         self._unsent = 0
+        if stuck and self._drained is not None:
+            self._loop.call_soon(self._drained)
 
     async def _write_all(self) -> None:
         while not self._ended:

@@ -78,7 +78,11 @@ class GameserverProtocol(WebSocketsSansIOProtocol):
         for timer in (self._handshake_timer, self._message_timer, self._linger_timer):
             if timer is not None:
                 timer.cancel()
+        stuck = not self.writable.is_set()
         super().connection_lost(exc)
+        if stuck and self.channel is not None:
+            # Nothing is unsent any more: whoever waits for that is not to wait for ever.
+            self.channel.on_resumed()
 
     def data_received(self, data: bytes) -> None:
         if self.channel is not None:

@@ -6,8 +6,8 @@ what commands were already answered, and who may tick. A bus promises:
 **Atomic.** `commit` takes a batch and decides each of its groups as a whole: a group is applied in all
 its rooms or in none. A group is refused when its fence is not the lease's current token, when one of its
 commands was answered before, or when an entity it read or wrote has changed since its base (below). All
-groups are compared with the state *before* the batch; two groups of one batch never touch an entity
-that either of them writes (the committer sees to it).
+groups are compared with the state *before* the batch; two groups of one batch never write the same entity, and
+none has seen what another writes (the committer sees to it).
 
 **Compared.** Per entity the store keeps the seq that last wrote it. A group names one *base* seq per room and
 whether each entity it touched existed; it conflicts when such an entity was written after the base or its

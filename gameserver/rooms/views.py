@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gameserver.rooms.names import entity_matches
+from gameserver.rooms.names import kind_of
 from gameserver.state.checksum import MASK, entity_sum
 
 Fields = Mapping[str, Any]
@@ -31,7 +31,7 @@ class View:
     def sees(self, entity: str) -> bool:
         if self.entities is None:
             return True
-        return any(entity_matches(pattern, entity) for pattern in self.entities)
+        return entity in self.entities or f"{kind_of(entity)}:*" in self.entities
 
     def of_fields(self, fields: Fields) -> Fields:
         if self.fields is None:

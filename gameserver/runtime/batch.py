@@ -1,8 +1,9 @@
 """Builds a batch: runs everything that waits over the replicas, and splits it into independently accepted groups.
 
 A run joins the group of whoever wrote what it reads or writes, and of the same player's run before it; works
-that touch recently contested entities start a group of their own, the rest share one. So no entity
-written in one group is touched in another, which is what the bus asks for.
+that touch recently contested entities start a group of their own, the rest share one. So no run sees what
+another group wrote, nor do two groups write one entity. That a run of one group read what a later run of another
+writes is no harm: whichever of the two is accepted, the reader came first.
 """
 
 from __future__ import annotations

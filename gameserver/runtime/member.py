@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gameserver.protocol.codec import Codec
@@ -19,9 +19,20 @@ PUMP_BYTES = 64 * 1024
 
 
 class Member:
-    """`circles` is where it sits, by room. Compared by identity."""
+    """`circles` is where it sits, by room; `pump` writes from its outbox, while it has one. Compared by identity."""
 
-    __slots__ = ("_relief", "channel", "circles", "closed", "codec", "interval_timer", "outbox", "player", "tier")
+    __slots__ = (
+        "_relief",
+        "channel",
+        "circles",
+        "closed",
+        "codec",
+        "interval_timer",
+        "outbox",
+        "player",
+        "pump",
+        "tier",
+    )
 
     def __init__(self, channel: Channel, codec: Codec, player: str) -> None:
         self.channel = channel
@@ -29,6 +40,7 @@ class Member:
         self.player = player
         self.circles: dict[str, Circle] = {}
         self.outbox: Outbox | None = None
+        self.pump: Callable[[], None] = nothing
         self.tier = Tier.FULL
         self.closed = False
         self.interval_timer: asyncio.TimerHandle | None = None
@@ -42,6 +54,8 @@ class Member:
             self.channel.write(self.codec.frame(message))
         else:
             self.outbox.reply(message, len(self.codec.encode(message)))
+            # A line that is free takes it at once; nothing else may come that would make it move.
+            self.pump()
 
     async def relieved(self) -> None:
         """Wait until it is congested no longer, or gone."""
@@ -59,3 +73,7 @@ class Member:
     def congested(self) -> bool:
         """Whether its answers pile up: then nothing more is read from it."""
         return self.outbox is not None and self.outbox.congested
+
+
+def nothing() -> None:
+    """A healthy member is written to directly."""

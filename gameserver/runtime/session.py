@@ -268,6 +268,7 @@ class Session:
             if self.welcomed:
                 self._spoke()
                 self._requests.handle(message)
+                self.node.hub.slow.notice(self.member)
             elif len(self._early) < MAX_EARLY:
                 self._early.append(message)
             else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gameserver.protocol import outgoing
 from gameserver.runtime.audience import Circle
-from gameserver.runtime.member import PUMP_BYTES, Member
+from gameserver.runtime.member import PUMP_BYTES, Member, nothing
 from gameserver.sessions import due
 from gameserver.sessions.outbox import Outbox
 from gameserver.sessions.quality import Tier
@@ -43,12 +44,18 @@ class SlowPath:
             outbox.join(circle, circle.last, circle.audience.replica.epoch, circle.last, now)
             outbox.prove(circle.room, now)
         member.outbox = outbox
+        member.pump = partial(self.pump, member)
         self.members[member] = None
         for circle in member.circles.values():
             circle.seat(member)
             circle.audience.mark_pending(circle, member, now)
         member.channel.on_drained(lambda: self.drained(member))
         self._arm(member)
+
+    def notice(self, member: Member) -> None:
+        """It was answered much at once: what its line does not take may not pile up."""
+        if member.channel.unsent() > member.channel.slack:
+            self.demote(member)
 
     def promote(self, member: Member) -> None:
         """It stands where everybody stands: back to the shared path."""
@@ -61,6 +68,8 @@ class SlowPath:
     def forget(self, member: Member) -> None:
         self.members.pop(member, None)
         member.outbox = None
+        member.pump = nothing
+        member.channel.on_drained(nothing)
         member.relieve()
         if member.interval_timer is not None:
             member.interval_timer.cancel()

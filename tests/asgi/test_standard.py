@@ -166,3 +166,18 @@ async def test_signs_of_life():
         channel._alive_at = 0.0
         channel.heard()
         assert channel.last_alive() > 0
+
+
+async def test_a_slow_peer_that_goes_leaves_nothing_unsent():
+    """Who waits for it to take what is unsent is told that there is nothing any more."""
+    server = Server()
+    drained = asyncio.Event()
+    server.gate.clear()
+    server.failing = True
+    async with StandardChannel(server.send, True) as channel:
+        channel.on_drained(drained.set)
+        channel.write(frames(b"never taken"))
+        assert channel.unsent() > 0
+        server.gate.set()
+        await asyncio.wait_for(drained.wait(), 5)
+        assert channel.unsent() == 0

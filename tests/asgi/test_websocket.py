@@ -117,6 +117,18 @@ def test_a_slow_reader_shows_and_drains(serving):
         assert serving.drained == [0]
 
 
+def test_a_slow_reader_that_goes_leaves_nothing_unsent(serving):
+    """Who waits for it to take what is unsent is told that there is nothing any more."""
+    with RawClient(serving.port, small_window=True).open():
+        serving.wait(lambda: serving.channels)
+        (channel,) = serving.channels
+        serving.call(channel.write, encode_frame(b"z" * 2_000_000, False))
+        assert serving.call(channel.unsent) > 0
+        assert serving.drained == []
+    serving.wait(lambda: serving.drained)
+    assert serving.drained == [0]
+
+
 def test_the_applications_own_sends_still_work(serving):
     """uvicorn's flow control goes on working beside the channel, also after the reader was slow."""
     with RawClient(serving.port).open("/close") as client:

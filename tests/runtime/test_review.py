@@ -25,7 +25,7 @@ from gameserver.sessions.quality import LOWER_AFTER, Tier
 from gameserver.state.commit import Event, Part, decode_commit, encode_part
 from gameserver.state.draft import Draft
 from tests.runtime.faulty_bus import FaultyBus
-from tests.runtime.hub_rig import HubRig
+from tests.runtime.hub_rig import Client, HubRig
 from tests.runtime.node_rig import GRACE, SECTOR, PlayChannel, Played, Seat, World
 from tests.runtime.one_worker import OneWorker, Outsider, adding, setting, stored
 from tests.runtime.virtual_time import idle, passed, until
@@ -251,6 +251,17 @@ async def test_snapshots_are_not_free(world: World, node: Node) -> None:
 # -- slow members -----------------------------------------------------------------------------------------------
 
 
+async def test_a_reduced_tier_is_answered_at_once(world: World, node: Node) -> None:
+    """Answers wait for no tier, and need no change of any room to be sent."""
+    node.ticker.game.ticks.clear()
+    seat = await world.join(node)
+    await node.ticker.switch(running=False)
+    seat.session.wish(Tier.LOW)
+    await passed(3)
+    seat.say({"type": "ping", "at": 1})
+    assert messages(seat)[-1]["type"] == "pong"
+
+
 async def test_no_tier_before_the_welcome(world: World, node: Node) -> None:
     """A slow line is noticed only once the rooms are entered."""
     first = await world.join(node)
@@ -275,9 +286,40 @@ async def test_no_tier_before_the_welcome(world: World, node: Node) -> None:
     assert seat.closed is None
 
 
+async def test_gone_with_its_answers(world: World, node: Node) -> None:
+    """Nothing more is read from who does not take its answers; when its line is gone, that is read."""
+    seat = await world.join(node)
+    await node.ticker.switch(running=False)
+    await passed(6)
+    seat.channel.stick()
+    while not seat.session.member.congested:
+        seat.say({"type": "ping", "at": 1})
+        await passed(0.01)
+    waiting = asyncio.ensure_future(seat.session.member.relieved())
+    await passed(1)
+    assert not waiting.done()
+    seat.channel.drain()
+    await idle()
+    assert waiting.done()
+
+
 @pytest.fixture
 async def rig() -> HubRig:
     return HubRig()
+
+
+async def test_snapshots_asked_for_and_not_taken(rig: HubRig) -> None:
+    """Who asks for snapshots and takes none is slow: they do not pile up."""
+    rig.write(ROOM, "counter:1", n=1)
+    client = Client(rig)
+    client.enter(ROOM)
+    client.channel.stick()
+    for _ in range(100):
+        rig.hub.snapshot(client.member, ROOM)
+        rig.hub.slow.notice(client.member)
+    assert len(client.channel.written) == 2
+    client.channel.drain()
+    assert client.state(ROOM) == rig.replicas[ROOM].entities
 
 
 # -- commits ----------------------------------------------------------------------------------------------------
