@@ -133,8 +133,9 @@ def retract(draft: Draft, attendee: Attendee, now: float) -> Attendee | None:
     return None
 
 
-def remove(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) -> None:
-    """The grace period after `depart` is over: a session nobody came back to goes, the last one with the presence."""
+def remove(game: Game | None, draft: Draft, attendee: Attendee, now: float, seed: int) -> None:
+    """The grace period after `depart` is over: a session nobody came back to goes, the last one with the presence.
+    Without `game` no hook is told."""
     private = draft.room(private_room(attendee.player))
     entity = session_id(attendee.session)
     teams = {attendee.team}
@@ -146,7 +147,7 @@ def remove(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int) 
     presence = presence_id(attendee.player)
     placement = private.get(PLACEMENT)
     last = placement is not None and not private.ids(SESSION_KIND)
-    if last and presence in draft.room(placement.sector):
+    if last and game is not None and presence in draft.room(placement.sector):
         game.run_hooks("leave", _context(draft, attendee, now, seed, placement.sector))
     for room in _rooms(draft, placement.sector if last else None, teams - _teams(private)):
         room.discard(presence)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gameserver.errors import Forbidden, InvalidArgument, NotFound, Rejected
 from gameserver.protocol.codes import Priority
-from gameserver.rooms.names import team_room
+from gameserver.rooms.names import RoomKind, parse_room, private_room, team_room
 from gameserver.rooms.presence import presence_id
 from gameserver.state.draft import Draft, RoomDraft
 
@@ -54,7 +54,8 @@ class Context:
         return self._random
 
     def room(self, name: str) -> RoomDraft:
-        """Any room of the world by its full name."""
+        """Any room of the world by its full name. Raises InvalidArgument for what names none."""
+        parse_room(name)
         return self._draft.room(name)
 
     @property
@@ -78,8 +79,10 @@ class Context:
         return self._draft.room(self.here)
 
     def private(self, player: str | None = None) -> RoomDraft:
-        """A player's private room, the acting player's own by default."""
-        return self._draft.room(f"private:{player or self._acting()}")
+        """A player's private room, the acting player's own by default. Raises InvalidArgument for what is no id."""
+        if player is None:
+            return self._draft.room(private_room(self._acting()))
+        return self.room(private_room(player))
 
     @property
     def team_room(self) -> RoomDraft:
@@ -106,7 +109,7 @@ class Context:
 
         Raises InvalidArgument when it is no sector, Rejected when they are there already.
         """
-        if not to.startswith("sector:"):
+        if parse_room(to).kind is not RoomKind.SECTOR:
             raise InvalidArgument(f"{to!r} is not a sector")
         origin = self.here
         if to == origin:

@@ -55,7 +55,7 @@ class Worker:
         """Raises GameserverError when the store cannot be reached or the world is not there in time."""
         await self.node.start()
         await self._probe()
-        self.node.supervisor.start(self._probe_for_ever(), "readiness")
+        self.node.supervisor.keep(self._probe_for_ever, "readiness")
         self.started = True
         log.info("worker %s serves the world %s", self.id, self.node.game.name)
 

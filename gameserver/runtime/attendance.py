@@ -120,18 +120,21 @@ class Attendance:
 
     async def _remove(self, attendee: Attendee) -> None:
         now, seed = self._clock.wall(), self._clock.seed()
-        await self._persist(lambda draft: remove(self._game, draft, attendee, now, seed), attendee)
+        if not await self._persist(lambda draft: remove(self._game, draft, attendee, now, seed), attendee):
+            # A hook that fails keeps nobody in the world.
+            await self._persist(lambda draft: remove(None, draft, attendee, now, seed), attendee)
 
-    async def _persist(self, run: Callable[[Draft], object], attendee: Attendee) -> None:
+    async def _persist(self, run: Callable[[Draft], object], attendee: Attendee) -> bool:
+        """Commit it, however long that takes; False when it is refused for good."""
         delay = 0.1
         while True:
             try:
                 await self._committer.perform(run, player=attendee.player)
-                return
+                return True
             except GameserverError as error:
                 if error.retry_after is None:
                     log.error("the attendance of %s could not be committed: %s", attendee.player, error)
-                    return
+                    return False
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 

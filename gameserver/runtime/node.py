@@ -117,6 +117,7 @@ class Node:
         self._player_rates = KeyedBuckets(self.limits.commands_per_second, self.limits.commands_burst)
         self._command_rates = {name: KeyedBuckets(*command.rate) for name, command in game.commands.items()}
         self.resyncs = 0
+        self._missing = self._looking = False
         self.draining = False
         self._empty = asyncio.Event()
         self.started_at = 0.0
@@ -175,14 +176,22 @@ class Node:
         await self.bus.close()
 
     def _look_for_missing(self) -> None:
-        async def look() -> None:
-            try:
-                await self.replication.check()
-            except Unavailable:
-                # The next verification tick looks again.
-                return
+        """However many rooms wait for a sibling, the store is asked once at a time."""
+        self._missing = True
+        if not self._looking:
+            self._looking = True
+            self.supervisor.start(self._look(), "looking for a missing sibling")
 
-        self.supervisor.start(look(), "looking for a missing sibling")
+    async def _look(self) -> None:
+        try:
+            while self._missing:
+                self._missing = False
+                await self.replication.check()
+        except Unavailable:
+            # The next verification tick looks again.
+            return
+        finally:
+            self._looking = False
 
     def _fetch(self, hole: Hole) -> None:
         """A slow member's events are held here no longer: read them from the store's log."""
@@ -251,6 +260,9 @@ class Node:
         except (GameserverError, TimeoutError) as error:
             log.warning("%s could not be welcomed: %s", session.id, error)
             session.end(Input.UNAVAILABLE, "the world cannot be reached now", retry_after=1.0)
+        except Exception:
+            session.end(Input.FAILED, "the welcome failed", retry_after=1.0)
+            raise
         finally:
             session.receiving = False
             if session.closed:

@@ -155,6 +155,22 @@ async def test_a_team_changed_on_the_way_out(world: World, node: Node) -> None:
     assert world.presence(room="team:red") is None
 
 
+async def test_a_hook_that_fails_keeps_nobody_here(world: World) -> None:
+    """The game's farewell fails: the player goes all the same, and the sweep does not try for ever."""
+
+    @world.game.on_leave
+    def fail(ctx: Context) -> None:
+        raise ZeroDivisionError
+
+    node = await world.start("w1")
+    seat = await world.join(node)
+    await seat.drop()
+    await passed(GRACE + 1)
+    assert world.presence() is None
+    assert not world.sessions()
+    assert not world.state(worker_room(node.worker))
+
+
 # -- holds ------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +262,37 @@ async def test_snapshots_are_not_free(world: World, node: Node) -> None:
     types = [message["type"] for message in messages(seat)]
     assert types.count("snapshot") < 150
     assert messages(seat)[-1]["code"] == "rate_limited"
+
+
+@pytest.mark.parametrize("to", ["sector:", "sector:a b", "sector:" + "x" * 65, "sector", "team:red", "private:bob"])
+async def test_moving_to_what_is_no_sector(world: World, node: Node, to: str) -> None:
+    """Whatever a client names, a game moves it into nothing but a sector."""
+    seat = await world.join(node)
+    seat.say({"type": "go", "id": 1, "to": to})
+    await until(lambda: messages(seat)[-1]["type"] == "command_ack")
+    assert messages(seat)[-1]["error"]["code"] == "invalid_argument"
+    assert world.presence() is not None
+
+
+async def test_rooms_that_are_none(world: World, node: Node) -> None:
+    """What a client makes up is not loaded, let alone created."""
+    seat = await world.join(node)
+    before = world.store.rooms()
+    for number, room in enumerate(("nowhere", "sector:a b", "private:" + "x" * 100)):
+        seat.say({"type": "build", "id": number, "room": room})
+        await until(lambda expected=number: messages(seat)[-1].get("id") == expected)  # type: ignore[misc]
+        assert messages(seat)[-1]["error"]["code"] == "invalid_argument"
+    assert world.store.rooms() == before
+
+
+async def test_missing_siblings_are_looked_for_once(world: World, node: Node) -> None:
+    """A thousand rooms that wait ask the store once, and once more for who came while it was asked."""
+    await passed(1)
+    before = bus_of(node).calls["positions"]
+    for _ in range(1000):
+        node._look_for_missing()
+    await idle()
+    assert bus_of(node).calls["positions"] == before + 1
 
 
 # -- slow members -----------------------------------------------------------------------------------------------
