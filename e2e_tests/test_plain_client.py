@@ -69,6 +69,7 @@ async def test_refused_handshakes(fleet: Fleet) -> None:
     assert await refused(worker.url(), JSON, bearer=token("root", role="admin")) == 403
     assert await refused(worker.url(), "unknown.v9", bearer=good) == 400
     assert await refused(worker.url(), JSON, bearer=good, origin="https://evil.example") == 403
+    assert await refused(worker.url("/nowhere"), JSON, bearer=good) == 404
 
 
 async def test_a_browser_is_told_by_a_close_code(fleet: Fleet) -> None:

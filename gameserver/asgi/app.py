@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from gameserver.asgi.auth import issue_token
 from gameserver.asgi.endpoint import Endpoint
@@ -47,6 +48,7 @@ def create_app(settings: Settings, game: Game, bus: Bus | None = None) -> Starle
     ]
     if settings.dev:
         routes.append(Route("/dev/token", dev_token, methods=["POST"]))
+    routes.append(WebSocketRoute("/{path:path}", no_endpoint))
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.settings = settings
     return app
@@ -63,6 +65,11 @@ async def ready(request: Request) -> Response:
     if worker.ready:
         return PlainTextResponse("ready\n")
     return PlainTextResponse("not ready\n", 503, {"Retry-After": "1"})
+
+
+async def no_endpoint(websocket: WebSocket) -> None:
+    """Starlette would refuse with 403, as if it were the token's or the origin's fault."""
+    await websocket.send_denial_response(PlainTextResponse("There is no endpoint here.\n", 404))
 
 
 async def metrics(request: Request) -> Response:

@@ -95,6 +95,8 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         hosts = [value for name, value in self.headers if name == b"host"]
         if len(hosts) != 1 and not (self.parser.get_http_version() == "1.0" and not hosts):
             self._refuse(HTTPStatus.BAD_REQUEST)
+        if self._should_upgrade() and not self._is_handshake():
+            self._refuse(HTTPStatus.BAD_REQUEST)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -118,6 +120,11 @@ class GameserverHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: HTTPStatus) -> None:
         self._refused = status
         raise ValueError(status.phrase)
+
+    def _is_handshake(self) -> bool:
+        """As far as websockets, which gets it as HTTP/1.1, would hang up without a word or not notice."""
+        bodies = [value for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        return self.parser.get_http_version() == "1.1" and all(value == b"0" for value in bodies)
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -1,20 +1,26 @@
-"""What the server's own logs must not hold: query strings, where someone may have put a token."""
+"""What the server's own logs must not hold: query strings, where someone may have put a token, and JWTs in a path."""
 
 from __future__ import annotations
 
 import logging
 import re
 
-_find_query = re.compile(r"\?\S*")
+_find_secret = re.compile(r"\?\S*|eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]*")
 
 
 class WithoutQueries(logging.Filter):
-    """Cuts the query off every path among a record's arguments."""
+    """Cuts queries and JWTs out of every path among a record's arguments."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(_find_query.sub("?***", arg) if isinstance(arg, str) else arg for arg in record.args)
+            record.args = tuple(
+                _find_secret.sub(_redacted, arg) if isinstance(arg, str) else arg for arg in record.args
+            )
         return True
+
+
+def _redacted(secret: re.Match[str]) -> str:
+    return "?***" if secret[0].startswith("?") else "***"
 
 
 _without_queries = WithoutQueries()

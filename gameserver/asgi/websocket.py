@@ -37,7 +37,9 @@ MAX_PONGS = 16 * 1024
 """Bytes of pongs a peer may leave unread."""
 MAX_FRAGMENTS = 64
 MESSAGE_TIME = 10.0
-"""Seconds within which a message must be complete."""
+"""Seconds within which a message must be complete, while we read."""
+MESSAGE_LOOKS = 5
+"""How often within them it is looked after: what we do not read cannot become complete."""
 HANDSHAKE_TIME = 10.0
 MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455, 5.5)."""
@@ -62,6 +64,8 @@ class GameserverProtocol(WebSocketsSansIOProtocol):
         self.handshake_time: float = getattr(config, "handshake_time", HANDSHAKE_TIME)
         self.channel: DirectChannel | None = None
         self._fragments = 0
+        self._in_message = False
+        self._looks = 0
         self._pongs = 0
         self._handshake_timer: asyncio.TimerHandle | None = None
         self._message_timer: asyncio.TimerHandle | None = None
@@ -147,6 +151,17 @@ class GameserverProtocol(WebSocketsSansIOProtocol):
 
     # Reading
 
+    def handle_events(self) -> None:
+        any_frame = bool(self.conn.events)
+        super().handle_events()
+        if self._in_message or self.channel is None:
+            return
+        if any_frame:
+            self._stop_message_timer()
+        if self.conn.reader.buffer and self._message_timer is None:
+            # The beginning of a frame, of which nobody tells us.
+            self._start_message_timer()
+
     def handle_text(self, event: Frame) -> None:
         self._begin_message(event)
         super().handle_text(event)
@@ -160,17 +175,34 @@ class GameserverProtocol(WebSocketsSansIOProtocol):
         if self._fragments > MAX_FRAGMENTS:
             self.fail(Close.POLICY, "too many fragments")
             return
-        if event.fin and self._message_timer is not None:
-            self._message_timer.cancel()
-            self._message_timer = None
+        if event.fin:
+            self._in_message = False
         super().handle_cont(event)
 
     def _begin_message(self, event: Frame) -> None:
         if not event.fin:
             self._fragments = 1
-            self._message_timer = self.loop.call_later(
-                MESSAGE_TIME, self.fail, Close.POLICY, "the message took too long"
-            )
+            self._in_message = True
+            self._stop_message_timer()
+            self._start_message_timer()
+
+    def _start_message_timer(self) -> None:
+        self._looks = 0
+        self._message_timer = self.loop.call_later(MESSAGE_TIME / MESSAGE_LOOKS, self._look_after_message)
+
+    def _stop_message_timer(self) -> None:
+        if self._message_timer is not None:
+            self._message_timer.cancel()
+            self._message_timer = None
+
+    def _look_after_message(self) -> None:
+        if not self.read_paused:
+            self._looks += 1
+        if self._looks < MESSAGE_LOOKS:
+            self._message_timer = self.loop.call_later(MESSAGE_TIME / MESSAGE_LOOKS, self._look_after_message)
+        else:
+            self._message_timer = None
+            self.fail(Close.POLICY, "the message took too long")
 
     # Closing
 

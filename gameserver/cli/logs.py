@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from traceback import extract_tb
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(process)d %(name)s: %(message)s"
 
@@ -23,9 +24,16 @@ class Lines(logging.Formatter):
         record = logging.makeLogRecord(record.__dict__)
         message = _last_line(record.getMessage())
         if record.exc_info and record.exc_info[1] is not None:
-            message += f" ({type(record.exc_info[1]).__name__}: {record.exc_info[1]})"
+            message += f" ({_described(record.exc_info[1])})"
         record.msg, record.args, record.exc_info, record.exc_text, record.stack_info = message, None, None, None, None
         return super().format(record)
+
+
+def _described(failure: BaseException) -> str:
+    """What it was, and the line that raised it."""
+    *_, place = [None, *extract_tb(failure.__traceback__)]
+    where = f" at {place.filename}:{place.lineno}" if place is not None else ""
+    return f"{type(failure).__name__}: {failure}{where}"
 
 
 def _last_line(message: str) -> str:

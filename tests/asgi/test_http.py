@@ -87,10 +87,25 @@ def test_a_line_without_end(serving):
         lines(*UPGRADE, "Host: there"),
         lines("Content-Length: 3", "Transfer-Encoding: chunked", first="POST / HTTP/1.1") + b"0\r\n\r\n",
         lines("Content-Length: 3", "Content-Length: 4", first="POST / HTTP/1.1") + b"abc",
+        lines(*UPGRADE, "Content-Length: 3", first="GET /ws HTTP/1.1") + b"abc",
+        lines(*UPGRADE, "Transfer-Encoding: chunked", first="GET /ws HTTP/1.1") + b"0\r\n\r\n",
+        lines(*UPGRADE, first="GET /ws HTTP/1.0"),
         b"GET /a\rb HTTP/1.1\r\nHost: here\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
-    ids=["no host", "two hosts", "ws no host", "ws two hosts", "CL and TE", "two CL", "CR in path", "TLS"],
+    ids=[
+        "no host",
+        "two hosts",
+        "ws no host",
+        "ws two hosts",
+        "CL and TE",
+        "two CL",
+        "ws CL",
+        "ws TE",
+        "ws 1.0",
+        "CR",
+        "TLS",
+    ],
 )
 def test_what_is_no_request(serving, request_bytes):
     """400, and the application sees nothing."""

@@ -220,6 +220,38 @@ def test_a_message_that_is_never_finished(on_uvloop, monkeypatch):
         assert client.close_code() == 1008
 
 
+@pytest.mark.parametrize("part", [b"\x81", b"\x81\xe4\0", b"\x81\xe4\0\0\0\0x"], ids=["opcode", "mask", "payload"])
+def test_a_frame_that_is_never_finished(on_uvloop, monkeypatch, part):
+    """A single frame has no more time than a message of many, whatever comes before it."""
+    monkeypatch.setattr(websocket, "MESSAGE_TIME", 0.3)
+    with RawClient(on_uvloop.port).open() as client:
+        client.send_frame(TEXT, b"whole")
+        client.send(part)
+        assert client.close_code() == 1008
+    assert on_uvloop.received[0] == {"type": "websocket.receive", "text": "whole"}
+
+
+def test_a_frame_that_we_do_not_read_has_time(on_uvloop, monkeypatch):
+    """While reading is paused no frame is late: a client is not closed for what we leave lying."""
+    monkeypatch.setattr(websocket, "MESSAGE_TIME", 0.3)
+    with RawClient(on_uvloop.port).open():
+        on_uvloop.wait(lambda: on_uvloop.channels)
+        protocol = on_uvloop.channels[0]._protocol
+        looks = []
+        monkeypatch.setattr(protocol, "fail", lambda *failure: looks.append(failure))
+
+        def unread():
+            protocol.read_paused = True
+            protocol._start_message_timer()
+            for _ in range(2 * websocket.MESSAGE_LOOKS):
+                protocol._look_after_message()
+            protocol._stop_message_timer()
+
+        on_uvloop.call(unread)
+        assert looks == []
+        protocol.read_paused = False
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [

@@ -18,7 +18,10 @@ def record_of_failure() -> logging.LogRecord:
 def test_a_failure_is_one_line() -> None:
     """What it comes down to, unless one asked for everything."""
     record = record_of_failure()
-    assert Lines(whole=False).format(record).endswith("gameserver.x: it failed (ValueError: no such thing)")
+    line = Lines(whole=False).format(record)
+    assert "gameserver.x: it failed (ValueError: no such thing at " in line
+    assert line.endswith(f"{__file__}:13)")
+    assert "\n" not in line
     assert "Traceback" in Lines(whole=True).format(record)
 
 
