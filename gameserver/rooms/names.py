@@ -103,9 +103,10 @@ def worker_room(worker: str) -> str:
 
 def matches(pattern: str, room: str) -> bool:
     """Whether a pattern matches a room's name; what is not a pattern matches nothing."""
-    if not is_pattern(pattern) or not is_room(room):
+    if pattern != room and not (pattern.endswith(":*") and room.startswith(pattern[:-1])):
+        # What is asked most, and of every room there ever was: nothing else need be known then.
         return False
-    return pattern == room or (pattern.endswith(":*") and room.startswith(pattern[:-1]))
+    return is_pattern(pattern) and is_room(room)
 
 
 def entity_matches(pattern: str, entity: str) -> bool:
