@@ -238,6 +238,9 @@ class Replication:
         epoch, positions = await self._bus.positions(list(asked))
         if epoch != self.epoch:
             self.epoch = await self._bus.epoch()
+            # Nothing of the old world may be built upon in the new one, wherever a repair of it stands.
+            for known in self._rooms.values():
+                known.reload = known.reload or known.replica.epoch != self.epoch
         for (room, before), seq in zip(asked.items(), positions, strict=True):
             entry = self._rooms.get(room)
             if entry is None or entry.mending is not None:
@@ -267,7 +270,7 @@ class Replication:
                 except ForeignEpoch:
                     entry.reload = True
                     with contextlib.suppress(GameserverError):
-                        self.epoch = await self._bus.epoch()
+                        await self.check()
                 except (Unavailable, PoisonCommit) as error:
                     if isinstance(error, PoisonCommit):
                         # It stays in the log: only a snapshot leads past it.
@@ -285,7 +288,7 @@ class Replication:
             await self._bus.subscribe([room])
         if entry.reload or not await self._fill(room, entry):
             await self._load(room, entry)
-        return self._drain(entry)
+        return self._drain(entry) and not entry.reload
 
     async def _fill(self, room: str, entry: _Room) -> bool:
         """Fetch the missing commits from the log; False when the log no longer has them."""
@@ -310,6 +313,10 @@ class Replication:
 
     async def _load(self, room: str, entry: _Room) -> None:
         snapshot = await self._bus.load(room)
+        if not snapshot.epoch:
+            # The store is empty: it becomes a world again before anybody is shown that.
+            await self.check()
+            snapshot = await self._bus.load(room)
         entities = decode_entities(snapshot.entities)
         before = entry.replica.position
         if entry.loaded:

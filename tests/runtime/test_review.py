@@ -490,6 +490,41 @@ async def test_another_epoch_is_no_short_log(worker: OneWorker, outsider: Outsid
     assert replica.entities == {}
 
 
+async def test_an_empty_store_is_shown_as_a_new_world(
+    worker: OneWorker, outsider: Outsider, store: MemoryStore
+) -> None:
+    """A room that is loaded before anybody noticed has the new epoch from the start, and so have all others."""
+    outsider.write(ROOM, "counter:0", n=1)
+    outsider.write(OTHER, "counter:0", n=1)
+    await worker.follow(ROOM, OTHER)
+    old = worker.replication.epoch
+    store.clear()
+    worker.replication.distrust(ROOM)
+    await worker.replication.want(ROOM)
+    assert [(what, position.epoch > old) for what, room, position in worker.told.jumps if room == ROOM] == [
+        ("reloading", False),
+        ("reloaded", True),
+    ]
+    assert (await worker.replication.want(OTHER)).epoch == worker.replication.epoch > old
+
+
+async def test_distrusted_while_it_is_mended(worker: OneWorker, outsider: Outsider, store: MemoryStore) -> None:
+    """A replica found to be wrong is loaded again, also when a gap of it is being filled just then."""
+    outsider.write(ROOM, "counter:0", n=1)
+    await worker.follow(ROOM)
+    replica = worker.replication.ready(ROOM)
+    worker.bus.fates.append("lose")
+    outsider.write(ROOM, "counter:1", n=1)
+    worker.replication.expect(ROOM, 2)
+    replica.entities["counter:0"]["n"] = 7
+    before = worker.bus.calls["read_log"]
+    while worker.bus.calls["read_log"] == before:
+        await asyncio.sleep(0)
+    worker.replication.distrust(ROOM)
+    await worker.replication.want(ROOM)
+    assert worker.state(ROOM) == {"counter:0": {"n": 1}, "counter:1": {"n": 1}}
+
+
 async def test_unused_but_held(world: World, node: Node) -> None:
     """What a connection holds is followed, however long nothing is done with it."""
     seat = await world.join(node)
