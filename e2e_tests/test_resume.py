@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -237,3 +238,37 @@ async def test_no_hello(fleet: Fleet) -> None:
     async with line(fleet[0], bearer, resume=resume, hello=False) as second:
         await home(second)
         assert set(second.welcome["recovered"].values()) == {False}
+
+
+async def test_events_below_the_position(fleet: Fleet) -> None:
+    """A client that has a room's state, but not all events up to it, names its watermark and gets them [RES1]."""
+    bearer = token("wim")
+    async with line(fleet[0], bearer) as first:
+        await home(first)
+        for number in range(3):
+            await first.acked(number, "chat", channel="global", text=f"word {number}")
+        await first.heard("word 2")
+        resume, replica = first.welcome["resume_token"], first.replica
+    positions = {room: list(place)[:2] for room, place in replica.positions().items()}
+    epoch, seq = positions["global"]
+    positions["global"] = [epoch, seq, seq - 2]
+    async with line(fleet[1], bearer, ClientReplica(), resume, hello=positions) as second:
+        await second.heard("word 2")
+        assert second.welcome["recovered"]["global"]
+        assert chats(second, "global") == ["word 1", "word 2"]
+
+
+async def test_refreshed_tokens_keep_their_order(fleet: Fleet) -> None:
+    """However fast new tokens are sent, the last one is the one that stands, its team with it [SES3]."""
+    now = int(time.time())
+    async with line(fleet[0], token("rex", team="x", exp=now + 1000)) as opened:
+        await home(opened)
+        for number in range(1, 8):
+            team = "x" if number % 2 else "y"
+            await opened.say(type="refresh", token=token("rex", team=team, exp=now + 1000 + number))
+        while sum(message["type"] == "refreshed" for message in opened.messages) < 7:
+            await opened.until(lambda message: message["type"] == "refreshed")
+        told = [message["exp"] for message in opened.messages if message["type"] == "refreshed"]
+        assert told == [now + 1000 + number for number in range(1, 8)]
+        assert "team:x" in opened.replica.rooms
+        assert "team:y" not in opened.replica.rooms

@@ -22,7 +22,6 @@ __all__ = [
     "MAX_ID",
     "RoomKind",
     "RoomName",
-    "entity_matches",
     "is_entity",
     "is_id",
     "is_pattern",
@@ -107,8 +106,3 @@ def matches(pattern: str, room: str) -> bool:
         # What is asked most, and of every room there ever was: nothing else need be known then.
         return False
     return is_pattern(pattern) and is_room(room)
-
-
-def entity_matches(pattern: str, entity: str) -> bool:
-    """Whether an entity id or `kind:*`, as a subscription lists them, takes in this entity."""
-    return pattern == entity or (pattern.endswith(":*") and kind_of(entity) == pattern[:-2])

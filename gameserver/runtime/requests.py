@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class Requests:
         self._session = session
         self._node = session.node
         self._open_commands = 0
+        self._refreshing = asyncio.Lock()
+        """One token after the other: the last one sent is the one that stands."""
         self._joining = 0
         self._snapshots = TokenBucket(*SNAPSHOTS)
 
@@ -190,12 +193,13 @@ class Requests:
 
     async def _refresh(self, token: str) -> None:
         session = self._session
-        try:
-            claims = await self._node.verify(token)
-            if claims.player != session.player or claims.role != session.claims.role:
-                raise Forbidden("the token is not for this connection")
-            await self._node.change_claims(session, claims)
-        except GameserverError as error:
-            session.send(outgoing.error(error.code, error.message, retry_after=error.retry_after))
-            return
-        session.send(outgoing.refreshed(int(claims.expires)))
+        async with self._refreshing:
+            try:
+                claims = await self._node.verify(token)
+                if claims.player != session.player or claims.role != session.claims.role:
+                    raise Forbidden("the token is not for this connection")
+                await self._node.change_claims(session, claims)
+            except GameserverError as error:
+                session.send(outgoing.error(error.code, error.message, retry_after=error.retry_after))
+                return
+            session.send(outgoing.refreshed(int(claims.expires)))

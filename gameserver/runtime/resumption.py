@@ -40,7 +40,12 @@ class _Missed:
 
     @property
     def upto(self) -> int:
-        return self.commits[-1].header.seq if self.commits else self.seen.seq
+        return self.commits[-1].header.seq if self.commits else self.start
+
+    @property
+    def start(self) -> int:
+        """Where reading begins: a client may have a room's state without all events up to it."""
+        return min(self.seen.seq, self.seen.events)
 
     @property
     def complete(self) -> bool:
@@ -69,7 +74,11 @@ class Resumption:
                 for room in self._missed:
                     await self._node.replication.want(room)
             for missed in self._missed.values():
-                missed.fits = missed.seen.epoch == missed.replica.epoch and 0 <= missed.seen.seq <= missed.replica.seq
+                missed.fits = (
+                    missed.seen.epoch == missed.replica.epoch
+                    and missed.start >= 0
+                    and missed.seen.seq <= missed.replica.seq
+                )
             for _ in range(ROUNDS):
                 behind = [(room, missed) for room, missed in self._missed.items() if not missed.complete]
                 if not behind:
@@ -116,8 +125,9 @@ class Resumption:
         for commit in missed.commits:
             if commit.header.seq > seq:
                 break
-            for part in commit.parts:
-                delta.extend(part.dels, part.sets)
+            if commit.header.seq > missed.seen.seq:
+                for part in commit.parts:
+                    delta.extend(part.dels, part.sets)
             if commit.header.seq > missed.seen.events:
                 events += outgoing.events_of(commit)
         # The client may have seen half of what happened: every entity set may be new to it.

@@ -122,10 +122,3 @@ def test_kind_is_what_stands_before_the_first_colon():
 def test_patterns(pattern, room, matched):
     """A pattern is a name or a whole kind of room, nothing cleverer."""
     assert names.matches(pattern, room) is matched
-
-
-def test_entity_patterns():
-    """`kind:*` takes in the entities of that kind."""
-    assert names.entity_matches("port:*", "port:1")
-    assert names.entity_matches("port:1", "port:1")
-    assert not names.entity_matches("port:*", "portal:1")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gameserver.errors import InvalidArgument, Rejected
+from gameserver.errors import InvalidArgument, NotFound, Rejected
 
 
 @pytest.fixture
@@ -53,11 +53,18 @@ def test_chat_changes_no_state(world, ada, bob):
     assert world.states() == before
 
 
-def test_a_private_message_reads_nothing(ada, bob, rooms_read):
-    """Nobody's private room has to be loaded to be written to."""
+def test_a_private_message_hardly_reads_anything(ada, bob, rooms_read):
+    """Whether the other was ever here, and nothing of one's own room."""
     ada.chat(channel="private", text="psst", to="bob")
-    assert rooms_read == set()
+    assert rooms_read == {"private:bob"}
     assert bob.heard("chat")
+
+
+def test_nobody_is_talked_into_being(world, ada):
+    """A name that was never here is refused, and gets no room."""
+    with pytest.raises(NotFound):
+        ada.chat(channel="private", text="anyone?", to="nobody")
+    assert "private:nobody" not in world.rooms()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gameserver import Context, InvalidArgument, Rejected
+from gameserver import Context, InvalidArgument, NotFound, Rejected
+from gameserver.context import PLACEMENT
 from gameserver.rooms.names import is_id
 from gameserver.worlds.frontier.entities import Ship, game, ship_of
 
@@ -40,11 +41,14 @@ def chat(ctx: Context, channel: Channel, text: Text, to: str | None = None) -> N
 
 
 def whisper(ctx: Context, to: str | None, text: str) -> None:
-    """An event in both players' private rooms. Nothing is read, so neither room can be in anybody's way."""
+    """An event in both players' private rooms. All that is read is whether the other was ever here."""
     if not is_id(to):
         raise InvalidArgument(f"{to!r} is not a player's id")
     if to == ctx.player:
         raise Rejected("to_yourself", "you are talking to yourself")
+    # Otherwise every name somebody makes up would become a room in the store, for good.
+    if PLACEMENT not in ctx.private(to):
+        raise NotFound(f"no pilot is called {to}")
     for room in (ctx.private(), ctx.private(to)):
         room.event("chat", channel="private", text=text, name=ctx.name, to=to)
 
