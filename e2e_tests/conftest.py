@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast, get_args
 
 import pytest
 
 from e2e_tests.faulty_redis import FaultyRedis
 from e2e_tests.store import Store
-from e2e_tests.workers import Fleet
+from e2e_tests.workers import Fleet, Server
 from tests.redis_server import RedisServer, redis_server
 
 running: list[Fleet] = []
@@ -25,10 +26,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(scope="module", params=get_args(Server))
+def server(request: pytest.FixtureRequest) -> Server:
+    """What holds for a fleet holds however it is served."""
+    return cast(Server, request.param)
+
+
 @pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with redis_server() as server:
-        yield server
+def redis(server: Server) -> Iterator[RedisServer]:
+    """A new one for each kind of server: command ids are remembered."""
+    with redis_server() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +51,14 @@ StartFleet = Callable[..., Fleet]
 
 @pytest.fixture(scope="module")
 def start_fleet(
-    redis: RedisServer, proxy: FaultyRedis, tmp_path_factory: pytest.TempPathFactory
+    server: Server, redis: RedisServer, proxy: FaultyRedis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartFleet]:
     """Called with what `Fleet` takes; the workers are stopped, and held to how they end, when the module is done."""
     with ExitStack() as stack:
 
         def start(count: int, **options: object) -> Fleet:
             directory: Path = tmp_path_factory.mktemp("workers")
-            fleet = Fleet(directory, redis.url, count, **options)  # type: ignore[arg-type]
+            fleet = Fleet(directory, redis.url, count, server=server, **options)  # type: ignore[arg-type]
             running.append(fleet)
             stack.callback(running.remove, fleet)
             stack.callback(fleet.kill)

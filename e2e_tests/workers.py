@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jwt
 
@@ -24,7 +24,8 @@ SECRET = secrets.token_urlsafe(48)
 FRONTIER = "gameserver.worlds.frontier:game"
 DEPOT = "e2e_tests.worlds.depot:game"
 
-COMMAND = (sys.executable, "-m", "gameserver", "run")
+Server = Literal["gameserver", "standard"]
+"""How a worker is served: by `gameserver run`, or by stock uvicorn over plain ASGI."""
 STARTED_WITHIN = 40.0
 STOPPED_WITHIN = 20.0
 
@@ -49,8 +50,17 @@ def token(player: str, **claims: Any) -> str:
 class Worker:
     """One worker process; `settings` are variables without their prefix, in any case."""
 
-    def __init__(self, name: str, directory: Path, redis_url: str, world: str, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        redis_url: str,
+        world: str,
+        settings: Mapping[str, object],
+        server: Server = "gameserver",
+    ) -> None:
         self.name = name
+        self.server = server
         self.port = free_port()
         self.log = directory / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -72,7 +82,13 @@ class Worker:
     def start(self) -> None:
         """Returns at once; see `wait_ready`."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(COMMAND, cwd=ROOT, env=self._environ, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command(), cwd=ROOT, env=self._environ, stdout=log, stderr=log)
+
+    def _command(self) -> list[str]:
+        if self.server == "gameserver":
+            return [sys.executable, "-m", "gameserver", "run"]
+        place = ["--host", HOST, "--port", str(self.port), "--log-level", "warning"]
+        return [sys.executable, "-m", "uvicorn", "--factory", "gameserver.application:create", *place]
 
     def wait_ready(self) -> None:
         """Raises RuntimeError with the log when the process ends instead, TimeoutError after a while."""
@@ -146,12 +162,15 @@ class Fleet:
         world: str = FRONTIER,
         redis_urls: Mapping[int, str] | None = None,
         forgiven: str = "",
+        server: Server = "gameserver",
         **settings: object,
     ) -> None:
         self.redis_url = redis_url
         self._forgiven = forgiven
         urls = [(redis_urls or {}).get(index, redis_url) for index in range(count)]
-        self.workers = [Worker(f"worker-{index}", directory, url, world, settings) for index, url in enumerate(urls)]
+        self.workers = [
+            Worker(f"worker-{index}", directory, url, world, settings, server) for index, url in enumerate(urls)
+        ]
 
     def __getitem__(self, index: int) -> Worker:
         return self.workers[index]

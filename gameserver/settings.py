@@ -141,6 +141,7 @@ class Settings:
     handshake_s: float = _setting(10.0, _number(0, above=True), "the longest a handshake may take")
     max_connections: int = _setting(10_000, _whole(1, 1_000_000), "connections per worker")
     max_message: int = _setting(16 * 1024, _whole(64, 1 << 24), "the largest message from a client")
+    compression: bool = _setting(False, _flag, "1: compress for clients that ask for it")
     commands_per_second: float = _setting(20.0, _number(0, above=True), "commands per second and player")
     commands_burst: int = _setting(40, _whole(1, 100_000), "commands a player may send at once")
     messages_per_second: float = _setting(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -11,12 +10,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gameserver.asgi.handshake import Accept, AcceptThenClose, Deny, read_request
 from gameserver.asgi.standard import StandardChannel
-from gameserver.asgi.websocket import EXTENSION
+from gameserver.asgi.websocket import EXTENSION, GameserverProtocol
 from gameserver.protocol.codec import JSON, MSGPACK
 from gameserver.sessions.claims import Role
 
 if TYPE_CHECKING:
     from gameserver.asgi.worker import Worker
+    from gameserver.protocol.codec import Codec
     from gameserver.runtime.session import Session
 
 
@@ -40,36 +40,52 @@ class Endpoint:
             await websocket.close(decision.code, decision.reason)
         else:
             await websocket.accept(decision.subprotocol)
-            await self._serve(websocket, worker, decision, request.address)
-
-    async def _serve(self, websocket: WebSocket, worker: Worker, accepted: Accept, address: str) -> None:
-        codec = JSON if accepted.encoding == "json" else MSGPACK
-        async with AsyncExitStack() as stack:
-            channel = websocket.scope.get("extensions", {}).get(EXTENSION)
-            if channel is None:
-                channel = await stack.enter_async_context(StandardChannel(websocket.send, codec.text))
-            channel.text = codec.text
-            node = worker.node
-            session = node.admit(accepted.claims, channel, codec, address, accepted.resume_token)
-            node.supervisor.start(node.receive(session), f"welcome of {session.id}")
-            try:
-                await self._read(websocket, session)
-            finally:
-                await node.close_session(session)
-
-    async def _read(self, websocket: WebSocket, session: Session) -> None:
-        """Hand on every message; a client that does not take its answers is not read either."""
-        while True:
-            try:
-                message = await websocket.receive()
-            except WebSocketDisconnect:
-                return
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text")
-            if text is not None:
-                session.receive(text.encode(), True)
+            protocol: GameserverProtocol | None = scope.get("extensions", {}).get(EXTENSION)
+            codec = JSON if decision.encoding == "json" else MSGPACK
+            if protocol is None:
+                await serve(websocket, worker, decision, codec, request.address)
             else:
-                session.receive(message["bytes"], False)
-            if session.member.congested:
-                await session.member.relieved()
+                detach(protocol, worker, decision, codec, request.address)
+
+
+def detach(protocol: GameserverProtocol, worker: Worker, accepted: Accept, codec: Codec, address: str) -> None:
+    """Begin a session on a connection of our own protocol; it needs no task from here on."""
+    node, connection = worker.node, protocol.connection
+    if connection is None:
+        return
+    if connection.deflates:
+        codec = codec.deflated
+    connection.text = codec.text
+    session = node.admit(accepted.claims, connection, codec, address, accepted.resume_token)
+    protocol.detach(session.receive, session.lost)
+    node.welcome(session)
+
+
+async def serve(websocket: WebSocket, worker: Worker, accepted: Accept, codec: Codec, address: str) -> None:
+    """A session over plain ASGI, for as long as the connection lives."""
+    node = worker.node
+    async with StandardChannel(websocket.send, codec.text) as channel:
+        session = node.admit(accepted.claims, channel, codec, address, accepted.resume_token)
+        node.welcome(session)
+        try:
+            await read(websocket, channel, session)
+        finally:
+            await node.close_session(session)
+
+
+async def read(websocket: WebSocket, channel: StandardChannel, session: Session) -> None:
+    """Hand on every message; a client that does not take its answers is not read either."""
+    while True:
+        await channel.readable()
+        try:
+            message = await websocket.receive()
+        except WebSocketDisconnect:
+            return
+        if message["type"] == "websocket.disconnect":
+            return
+        channel.heard()
+        text = message.get("text")
+        if text is not None:
+            session.receive(text.encode(), True)
+        else:
+            session.receive(message["bytes"], False)

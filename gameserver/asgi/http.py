@@ -9,11 +9,13 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from uvicorn._types import ASGIApplication
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gameserver.asgi.upgrade import Upgrade
 from gameserver.asgi.websocket import GameserverProtocol
 from gameserver.settings import Settings
 
@@ -64,14 +66,27 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         if self._request_timer is None and self._is_idle():
             self._await_request()
         self._head_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._begin_websocket(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("")
+            return
         if self._in_head and self._head_bytes > MAX_HEAD and not self._closing:
             self._refused = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self.send_400_response("")
 
-    def handle_websocket_upgrade(self) -> None:
+    def _begin_websocket(self, early: bytes) -> None:
+        if not self._should_upgrade():
+            self.send_400_response("")
+            return
         self._stop_timer()
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        websocket = GameserverProtocol(self.config, self.server_state, self.app_state)
+        websocket.begin(self.transport, Upgrade(self.parser.get_method(), self.url, self.headers), early)
 
     # The parser's callbacks: raising ends the parsing, and what was noted in `_refused` is answered.
 
@@ -155,7 +170,7 @@ def server_config(app: ASGIApplication, settings: Settings, **more: Any) -> Serv
         "ws_max_size": settings.max_message,
         "ws_ping_interval": None,
         "ws_ping_timeout": None,
-        "ws_per_message_deflate": False,
+        "ws_per_message_deflate": settings.compression,
         "lifespan": "on",
         "interface": "asgi3",
         "log_level": settings.log_level,

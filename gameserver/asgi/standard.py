@@ -40,6 +40,9 @@ class StandardChannel:
         self._ended = False
         self._aborted = False
         self._drained: Callable[[], None] | None = None
+        self._congested: Callable[[], None] | None = None
+        self._readable = asyncio.Event()
+        self._readable.set()
         self._alive_at = self._loop.time()
         self._owner: asyncio.Task[Any] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -74,12 +77,27 @@ class StandardChannel:
             self._enqueue(message, len(payload))
         if self._unsent > self._most:
             self.abort()
+        elif self._unsent > SLACK and self._congested is not None:
+            self._congested()
 
     def unsent(self) -> int:
         return self._unsent
 
+    def on_congested(self, callback: Callable[[], None]) -> None:
+        self._congested = callback
+
     def on_drained(self, callback: Callable[[], None]) -> None:
         self._drained = callback
+
+    def pause_reading(self) -> None:
+        self._readable.clear()
+
+    def resume_reading(self) -> None:
+        self._readable.set()
+
+    async def readable(self) -> None:
+        """Wait until messages may be read."""
+        await self._readable.wait()
 
     def close(self, code: int, reason: str) -> None:
         if self._closing or self._ended:
@@ -122,6 +140,7 @@ class StandardChannel:
     def _end(self) -> None:
         stuck = self._unsent > 0
         self._ended = True
+        self._readable.set()
         self._queue.clear()
         self._unsent = 0
         if stuck and self._drained is not None:

@@ -1,8 +1,8 @@
-"""WebSockets as `gameserver run` serves them: uvicorn's protocol, made direct and hard to hurt.
+"""WebSockets as `gameserver run` serves them: the opening handshake between uvicorn and the application.
 
-It offers the application a channel onto the transport (`scope["extensions"]["gameserver.channel"]`), keeps
-little unsent data in the kernel so that a slow reader is noticed, and ends what stock uvicorn lets go on for
-ever: handshakes nobody finishes, peers that never read their close frame, floods of pings and of fragments.
+The application decides over plain ASGI whether a connection is accepted. Then it either goes on with `receive` and
+`send`, as any ASGI application may, or it *detaches* (`scope["extensions"]["gameserver.channel"].detach(...)`) and
+returns: the connection lives on without it, and its task, queue and scope are gone.
 """
 
 from __future__ import annotations
@@ -11,44 +11,50 @@ import asyncio
 import logging
 import socket
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
-from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.utils import (
+    ClientDisconnected,
+    get_client_addr,
+    get_local_addr,
+    get_path_with_query_string,
+    get_remote_addr,
+    is_ssl,
+)
 from uvicorn.server import ServerState
-from websockets.exceptions import InvalidState
-from websockets.frames import Frame
-from websockets.http11 import Request
-from websockets.protocol import OPEN
 
-from gameserver.asgi.direct import DirectChannel
+from gameserver.asgi.connection import Connection, OnEnd, OnMessage
 from gameserver.asgi.logs import redact_queries
+from gameserver.asgi.upgrade import BadUpgrade, Upgrade, accept_key, response, switching
 from gameserver.protocol.codes import Close
+from gameserver.protocol.deflate import ANSWER, Inflater, accepts
+from gameserver.protocol.frames import encode_frame
+from gameserver.protocol.parser import FrameParser
 
 EXTENSION = "gameserver.channel"
-"""Under this name the channel is among the scope's extensions."""
+"""Under this name the protocol is among the scope's extensions."""
 
 UNSENT_IN_KERNEL = 16 * 1024
 """Bytes the kernel takes beyond what is on its way; above, they stay with us, where they are counted."""
 LINGER = 5.0
-"""Seconds a peer has to take what is left and answer the close frame."""
-MAX_PONGS = 16 * 1024
-"""Bytes of pongs a peer may leave unread."""
-MAX_FRAGMENTS = 64
-MESSAGE_TIME = 10.0
-"""Seconds within which a message must be complete, while we read."""
-MESSAGE_LOOKS = 5
-"""How often within them it is looked after: what we do not read cannot become complete."""
+"""Seconds a refused peer has to take the answer."""
 HANDSHAKE_TIME = 10.0
-MAX_REASON = 123
-"""Bytes of a close frame's reason (RFC 6455, 5.5)."""
+MAX_QUEUED = 64 * 1024
+"""Bytes of messages an application has yet to receive; beyond them nothing is read."""
+ABNORMAL = 1006
+"""Stands for an end before there was a WebSocket."""
 
-_logger = logging.getLogger("gameserver.websocket")
+log = logging.getLogger("uvicorn.error")
+
+Event = dict[str, Any]
 
 
-class GameserverProtocol(WebSocketsSansIOProtocol):
-    """For uvicorn's `ws` setting; `gameserver.asgi.http.server_config` sets the rest."""
+class GameserverProtocol(asyncio.Protocol):
+    """For uvicorn's `ws` setting, together with `gameserver.asgi.http.GameserverHttpProtocol`, which calls `begin`."""
 
     def __init__(
         self,
@@ -57,228 +63,264 @@ class GameserverProtocol(WebSocketsSansIOProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        # At debug level the library would log every header, the token among them.
-        self.conn.logger = _logger
-        self.conn.debug = False
-        self.handshake_time: float = getattr(config, "handshake_time", HANDSHAKE_TIME)
-        self.channel: DirectChannel | None = None
-        self._fragments = 0
-        self._in_message = False
-        self._looks = 0
-        self._pongs = 0
-        self._handshake_timer: asyncio.TimerHandle | None = None
-        self._message_timer: asyncio.TimerHandle | None = None
-        self._linger_timer: asyncio.TimerHandle | None = None
+        self.loop = _loop or asyncio.get_event_loop()
+        self.config = config
+        self.connection: Connection | None = None
+        self._app = config.loaded_app
+        self._state = app_state
+        self._server = server_state
+        self._registry: Any = server_state.connections
+        self._transport: asyncio.Transport
+        self._early = b""
+        self._accept = b""
+        self._inflater: Inflater | None = None
+        self._refusal: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._body = b""
+        self._answered = False
+        self._lost = False
+        self._detached = False
+        self._events: asyncio.Queue[tuple[Event, int]] = asyncio.Queue()
+        self._queued = 0
+        self._scope: Event = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    # Connection
+    # -- the handshake ----------------------------------------------------------------------------------
+
+    def begin(self, transport: asyncio.Transport, upgrade: Upgrade, early: bytes) -> None:
+        """Take the connection over from HTTP; `early` are bytes that came behind the request's head."""
+        self._transport = transport
+        self._early = early
+        self._registry.add(self)
+        transport.set_protocol(self)
+        _set_options(transport)
+        try:
+            self._accept = accept_key(upgrade)
+        except BadUpgrade as bad:
+            self._answer(bad.answer)
+            return
+        if self.config.ws_per_message_deflate:
+            offers = upgrade.values(b"sec-websocket-extensions")
+            self._inflater = Inflater() if accepts(b", ".join(offers).decode("latin-1")) else None
+        self._scope = self._scope_of(upgrade)
+        self._put({"type": "websocket.connect"})
+        self._timer = self.loop.call_later(getattr(self.config, "handshake_time", HANDSHAKE_TIME), transport.abort)
+        task = self.loop.create_task(self._run())
+        task.add_done_callback(self._server.tasks.discard)
+        self._server.tasks.add(task)
+
+    def _scope_of(self, upgrade: Upgrade) -> Event:
+        path, _, query = upgrade.target.partition(b"?")
+        root = self.config.root_path
+        return {
+            "type": "websocket",
+            "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if is_ssl(self._transport) else "ws",
+            "server": get_local_addr(self._transport),
+            "client": get_remote_addr(self._transport),
+            "root_path": root,
+            "path": root + unquote(path.decode("latin-1")),
+            "raw_path": root.encode() + path,
+            "query_string": query,
+            "headers": list(upgrade.headers),
+            "subprotocols": [
+                word.strip()
+                for value in upgrade.values(b"sec-websocket-protocol")
+                for word in value.decode("latin-1").split(",")
+            ],
+            "state": self._state.copy(),
+            "extensions": {"websocket.http.response": {}, EXTENSION: self},
+        }
+
+    async def _run(self) -> None:
+        try:
+            await self._app(self._scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            log.exception("Exception in ASGI application")
+            self._fail()
+        else:
+            if not self._answered and not self._lost:
+                log.error("the application returned without answering the handshake")
+                self._fail()
+        if self.connection is not None and not self._detached:
+            self.connection.close(Close.NORMAL, "")
+
+    def _fail(self) -> None:
+        if self.connection is not None:
+            self.connection.close(Close.INTERNAL, "")
+        elif not self._answered:
+            self._answer(response(HTTPStatus.INTERNAL_SERVER_ERROR, [], b"Internal Server Error\n"))
+
+    def _answer(self, answer: bytes) -> None:
+        """Refuse the handshake: the connection ends with an HTTP response."""
+        self._answered = True
+        self._log(answer[9:12].decode())
+        self._early = b""
+        self._put({"type": "websocket.disconnect", "code": ABNORMAL, "reason": ""})
+        self._stop_timer()
+        if self._transport.is_closing():
+            return
+        self._transport.write(answer)
+        # What came behind the request is read away, lest a reset takes the answer with it.
+        self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+        self._timer = self.loop.call_later(LINGER, self._transport.abort)
+
+    def _log(self, outcome: str) -> None:
+        if self._scope and log.isEnabledFor(logging.INFO):
+            path = get_path_with_query_string(self._scope)  # type: ignore[arg-type]
+            log.info('%s - "WebSocket %s" %s', get_client_addr(self._scope), path, outcome)  # type: ignore[arg-type]
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- asyncio ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)
-        _set_options(transport)
-        self._handshake_timer = self.loop.call_later(self.handshake_time, self._end_slow_handshake)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._handshake_timer, self._message_timer, self._linger_timer):
-            if timer is not None:
-                timer.cancel()
-        stuck = not self.writable.is_set()
-        super().connection_lost(exc)
-        if stuck and self.channel is not None:
-            # Nothing is unsent any more: whoever waits for that is not to wait for ever.
-            self.channel.on_resumed()
+        """Never: `begin` takes over a connection that was made long before."""
 
     def data_received(self, data: bytes) -> None:
-        if self.channel is not None:
-            self.channel.heard()
-        super().data_received(data)
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            # The request could not be read: the library has its answer ready, but stock uvicorn never sends it.
-            self.handshake_initiated = self.handshake_complete = self.close_sent = True
-            self._flush()
-            self._close_transport()
+        """A client has nothing to say before it is answered; what it says all the same waits, after a refusal for
+        nobody."""
+        if not self._answered:
+            self._early += data
+            if len(self._early) > MAX_QUEUED:
+                self._transport.pause_reading()
 
-    def handle_connect(self, event: Request) -> None:
-        versions = event.headers.get_all("Sec-WebSocket-Version")
-        if len(versions) == 1 and versions[0].strip() != "13":
-            self._refuse_version()
-            return
-        super().handle_connect(event)
-        if not self.close_sent:
-            # With a limit of 0 we are told as soon as one byte stays behind, and again when none does.
-            self.transport.set_write_buffer_limits(high=0)
-            self.channel = DirectChannel(self, self.transport)
-            extensions: dict[str, object] = self.scope.setdefault("extensions", {})  # type: ignore[assignment]
-            extensions[EXTENSION] = self.channel
-
-    def _refuse_version(self) -> None:
-        response = self.conn.reject(426, "Version 13 of the WebSocket protocol is spoken here.\n")
-        response.headers["Upgrade"] = "websocket"
-        response.headers["Sec-WebSocket-Version"] = "13"
-        self.conn.send_response(response)
-        self.handshake_initiated = self.handshake_complete = self.close_sent = True
-        self._flush()
-        self._close_transport()
-
-    def _end_slow_handshake(self) -> None:
-        if not self.handshake_complete:
-            self.transport.abort()
-
-    # Writing
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.channel is not None:
-            self.channel.on_paused()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._pongs = 0
-        if self.channel is not None:
-            self.channel.on_resumed()
-
-    def handle_ping(self) -> None:
-        output = b"".join(self.conn.data_to_send())
-        if not self.writable.is_set():
-            self._pongs += len(output)
-            if self._pongs > MAX_PONGS:
-                self.fail(Close.POLICY, "too many pings")
-                return
-        self.transport.write(output)
-
-    def _flush(self) -> None:
-        self.transport.write(b"".join(self.conn.data_to_send()))
-
-    # Reading
-
-    def handle_events(self) -> None:
-        any_frame = bool(self.conn.events)
-        super().handle_events()
-        if self._in_message or self.channel is None:
-            return
-        if any_frame:
-            self._stop_message_timer()
-        if self.conn.reader.buffer and self._message_timer is None:
-            # The beginning of a frame, of which nobody tells us.
-            self._start_message_timer()
-
-    def handle_text(self, event: Frame) -> None:
-        self._begin_message(event)
-        super().handle_text(event)
-
-    def handle_bytes(self, event: Frame) -> None:
-        self._begin_message(event)
-        super().handle_bytes(event)
-
-    def handle_cont(self, event: Frame) -> None:
-        self._fragments += 1
-        if self._fragments > MAX_FRAGMENTS:
-            self.fail(Close.POLICY, "too many fragments")
-            return
-        if event.fin:
-            self._in_message = False
-        super().handle_cont(event)
-
-    def _begin_message(self, event: Frame) -> None:
-        if not event.fin:
-            self._fragments = 1
-            self._in_message = True
-            self._stop_message_timer()
-            self._start_message_timer()
-
-    def _start_message_timer(self) -> None:
-        self._looks = 0
-        self._message_timer = self.loop.call_later(MESSAGE_TIME / MESSAGE_LOOKS, self._look_after_message)
-
-    def _stop_message_timer(self) -> None:
-        if self._message_timer is not None:
-            self._message_timer.cancel()
-            self._message_timer = None
-
-    def _look_after_message(self) -> None:
-        if not self.read_paused:
-            self._looks += 1
-        if self._looks < MESSAGE_LOOKS:
-            self._message_timer = self.loop.call_later(MESSAGE_TIME / MESSAGE_LOOKS, self._look_after_message)
-        else:
-            self._message_timer = None
-            self.fail(Close.POLICY, "the message took too long")
-
-    # Closing
-
-    def begin_close(self, code: int, reason: str) -> None:
-        """Start the closing handshake; the application is told by a `websocket.disconnect` with this code.
-
-        Before the handshake is answered, and for a peer that does not answer in time, the connection is cut.
-        """
-        if self.disconnected or self.close_sent or self.transport.is_closing():
-            return
-        if not self.handshake_complete:
-            self.transport.abort()
-            return
-        reason = reason.encode()[:MAX_REASON].decode(errors="ignore")
-        try:
-            self.conn.send_close(int(code), reason)
-        except InvalidState:
-            return
-        self._ended(code, reason)
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self._cut_unless_answered()
-
-    def fail(self, code: Close, reason: str) -> None:
-        """End the connection for what the peer did, without waiting for its close frame."""
-        if self.close_sent or self.conn.state is not OPEN:
-            return
-        self.conn.fail(int(code), reason)
-        self._ended(int(code), reason)
-        self._close_transport()
-
-    def _ended(self, code: int, reason: str) -> None:
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.close_sent = True
-        self._flush()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            # A refusal is an answer too: uvicorn would complain that there was none.
-            self.handshake_complete = True
-        if message["type"] == "websocket.close" and self.close_timer is not None:
-            self.close_timer.cancel()
-            self._cut_unless_answered()
-
-    def _cut_unless_answered(self) -> None:
-        # As uvicorn has it, but aborting: closing would wait for a peer that does not read.
-        self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
-
-    def handle_parser_exception(self) -> None:
-        super().handle_parser_exception()
-        self._linger()
-
-    def handle_close(self, event: Frame) -> None:
-        super().handle_close(event)
-        if self.transport.is_closing():
-            self._linger()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._stop_timer()
+        self._registry.discard(self)
+        if not self._answered:
+            self._put({"type": "websocket.disconnect", "code": ABNORMAL, "reason": ""})
 
     def shutdown(self) -> None:
-        super().shutdown()
-        self._linger()
+        """uvicorn stops."""
+        if not self._answered:
+            self._answer(response(HTTPStatus.SERVICE_UNAVAILABLE, [(b"Retry-After", b"1")], b"Shutting down.\n"))
 
-    async def run_asgi(self) -> None:
-        await super().run_asgi()
-        if self.transport.is_closing():
-            self._linger()
+    # -- ASGI -------------------------------------------------------------------------------------------
 
-    def _close_transport(self) -> None:
-        self.transport.close()
-        self._linger()
+    def detach(self, on_message: OnMessage, on_end: OnEnd) -> Connection:
+        """Go on without the application, which may return: see `Connection`.
 
-    def _linger(self) -> None:
-        """A closed transport first writes what is left: a peer that takes none of it is cut."""
-        if not self.disconnected and self._linger_timer is None:
-            self._linger_timer = self.loop.call_later(LINGER, self.transport.abort)
+        Raises RuntimeError when the handshake was not accepted.
+        """
+        if self.connection is None:
+            raise RuntimeError("only an accepted connection can be detached")
+        self._detached = True
+        while not self._events.empty():
+            event, _ = self._events.get_nowait()
+            if event["type"] == "websocket.receive":
+                text = event.get("text")
+                on_message(event["bytes"] if text is None else text.encode(), text is not None)
+        self.connection.attach(on_message, on_end)
+        self.connection.resume_reading()
+        return self.connection
+
+    async def receive(self) -> Event:
+        event, size = await self._events.get()
+        self._queued -= size
+        if self.connection is not None and self._queued <= MAX_QUEUED:
+            self.connection.resume_reading()
+        return event
+
+    async def send(self, event: Event) -> None:
+        """Raises ClientDisconnected when nobody is there any more, RuntimeError for what may not be sent now."""
+        kind = event["type"]
+        if self.connection is not None:
+            await self._send_on(self.connection, event)
+        elif self._lost:
+            raise ClientDisconnected
+        elif self._refusal is not None and kind == "websocket.http.response.body":
+            self._body += event.get("body", b"")
+            if not event.get("more_body", False):
+                self._answer(response(*self._refusal, self._body))
+        elif self._refusal is None and not self._answered:
+            self._decide(event)
+        else:
+            raise RuntimeError(f"{kind} after the handshake was answered")
+
+    def _decide(self, event: Event) -> None:
+        kind = event["type"]
+        if kind == "websocket.accept":
+            self._switch(event.get("subprotocol"), event.get("headers", ()))
+        elif kind == "websocket.close":
+            self._answer(response(HTTPStatus.FORBIDDEN, [], b""))
+        elif kind == "websocket.http.response.start":
+            self._refusal = (event["status"], list(event.get("headers", ())))
+        else:
+            raise RuntimeError(f"{kind} before the handshake was answered")
+
+    def _switch(self, subprotocol: str | None, headers: Any) -> None:
+        answer = [*self._server.default_headers, *headers]
+        if subprotocol is not None:
+            answer.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
+        if self._inflater is not None:
+            answer.append((b"Sec-WebSocket-Extensions", ANSWER.encode()))
+        head = switching(self._accept, answer)
+        self._answered = True
+        self._log("[accepted]")
+        self._stop_timer()
+        if self._transport.is_closing():
+            raise ClientDisconnected
+        self._registry.discard(self)
+        parser = FrameParser(self.config.ws_max_size, inflater=self._inflater)
+        self.connection = Connection(self.loop, self._transport, self._registry, parser, self._on_message, self._on_end)
+        self._transport.set_protocol(self.connection)
+        self._transport.write(head)
+        early, self._early = self._early, b""
+        if early:
+            self.connection.data_received(early)
+        self._transport.resume_reading()
+
+    async def _send_on(self, connection: Connection, event: Event) -> None:
+        if not connection.open:
+            raise ClientDisconnected
+        if event["type"] == "websocket.send":
+            payload = event.get("bytes")
+            if payload is not None:
+                connection.write(encode_frame(payload, False))
+            else:
+                connection.write(encode_frame(event["text"].encode(), True))
+            await self._writable(connection)
+        elif event["type"] == "websocket.close":
+            connection.close(event.get("code", Close.NORMAL), event.get("reason") or "")
+        else:
+            raise RuntimeError(f"{event['type']} on an accepted connection")
+
+    async def _writable(self, connection: Connection) -> None:
+        if connection.unsent():
+            drained: asyncio.Future[None] = self.loop.create_future()
+            connection.on_drained(_once(drained))
+            await drained
+
+    def _on_message(self, payload: bytes, text: bool) -> None:
+        self._put({"type": "websocket.receive", **({"text": payload.decode()} if text else {"bytes": payload})})
+        self._queued += len(payload)
+        if self._queued > MAX_QUEUED and self.connection is not None:
+            self.connection.pause_reading()
+
+    def _on_end(self, code: int, reason: str) -> None:
+        self._put({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    def _put(self, event: Event) -> None:
+        self._events.put_nowait((event, len(event.get("text") or event.get("bytes") or b"")))
+
+
+def _once(future: asyncio.Future[None]) -> Callable[[], None]:
+    def done() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    return done
 
 
 def _set_options(transport: BaseTransport) -> None:

@@ -6,22 +6,23 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import msgspec
 import orjson
 
 from gameserver.errors import BadMessage
+from gameserver.protocol.deflate import deflate
 from gameserver.protocol.frames import encode_frame
 
 BINARY_KEY = "$bin"
+WORTH_DEFLATING = 128
+"""Bytes; what is shorter hardly shrinks."""
 
 
 class Codec:
     """One encoding. `text` tells whether its messages travel in text frames."""
-
-    __slots__ = ("_read", "encode", "subprotocol", "text")
 
     encode: Callable[[Any], bytes]
     """The payload of a message. Bytes may stand anywhere in it; NaN and infinities must not."""
@@ -33,6 +34,11 @@ class Codec:
         self.text = text
         self.encode = encode
         self._read = read
+
+    @cached_property
+    def deflated(self) -> Codec:
+        """The same encoding in compressed frames; one object, so that members who have it share frames too."""
+        return Deflated(self)
 
     def __repr__(self) -> str:
         return f"Codec({self.subprotocol!r})"
@@ -56,6 +62,20 @@ class Codec:
         if self.text and message.get("type") == "signal":
             message["data"] = restore_binary(message.get("data"))
         return message
+
+
+class Deflated(Codec):
+    """An encoding for clients with whom permessage-deflate was agreed (RFC 7692), without context: a message is
+    compressed once, whoever gets it."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__(codec.subprotocol, codec.text, codec.encode, codec._read)
+
+    def frame(self, message: Any) -> bytes:
+        payload = self.encode(message)
+        if len(payload) < WORTH_DEFLATING:
+            return encode_frame(payload, self.text)
+        return encode_frame(deflate(payload), self.text, compressed=True)
 
 
 def binary_of(mapping: Mapping[str, Any]) -> bytes:

@@ -9,21 +9,35 @@ from collections.abc import Iterable
 
 TEXT = 0x81
 BINARY = 0x82
+COMPRESSED = 0x40
+"""The first reserved bit: the message is deflated (RFC 7692, 6)."""
+PING = b"\x89\x00"
+"""A ping without payload (RFC 6455, 5.5.2)."""
 
 _SHORT = 126
 _MEDIUM = 0x10000
 _HEADERS = tuple(tuple(bytes((opcode, size)) for size in range(_SHORT)) for opcode in (BINARY, TEXT))
 
 
-def encode_frame(payload: bytes, text: bool) -> bytes:
-    """The frame around `payload`, in the shortest form of its length; `text` for JSON, else binary."""
+def encode_frame(payload: bytes, text: bool, compressed: bool = False) -> bytes:
+    """The frame around `payload`, in the shortest form of its length; `text` for JSON, else binary.
+
+    `compressed` says that the payload is deflated (`gameserver.protocol.deflate`).
+    """
     size = len(payload)
-    if size < _SHORT:
+    if size < _SHORT and not compressed:
         return _HEADERS[text][size] + payload
-    opcode = TEXT if text else BINARY
+    opcode = (TEXT if text else BINARY) | COMPRESSED * compressed
+    if size < _SHORT:
+        return bytes((opcode, size)) + payload
     if size < _MEDIUM:
         return bytes((opcode, 126, size >> 8, size & 0xFF)) + payload
     return b"%c\x7f%b%b" % (opcode, size.to_bytes(8, "big"), payload)
+
+
+def encode_pong(payload: bytes) -> bytes:
+    """The answer to a ping with this payload, of at most 125 bytes."""
+    return bytes((0x8A, len(payload))) + payload
 
 
 def join_frames(frames: Iterable[bytes]) -> bytes:

@@ -6,7 +6,7 @@ outbox, marked as each commit is applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from gameserver.protocol import outgoing
@@ -15,8 +15,8 @@ from gameserver.protocol.codes import Priority
 from gameserver.rooms.views import View
 from gameserver.runtime.member import Member
 from gameserver.state.backlog import Backlog
-from gameserver.state.commit import Commit
-from gameserver.state.delta import Delta
+from gameserver.state.commit import Commit, Part
+from gameserver.state.delta import Delta, Sets
 from gameserver.state.events import EventLog
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
@@ -33,22 +33,28 @@ class Circle:
         self.view = view
         self.last = audience.replica.seq
         self.healthy: dict[Codec, dict[Member, None]] = {}
+        self._writes: dict[Codec, list[Callable[[bytes], None]]] = {}
+        """Of the healthy members' channels; made anew after a change of who they are."""
         self.slow: dict[Member, int] = {}
         """Slow members, and up to where of the backlog their outboxes know."""
         self.backlog = Backlog()
         self._snapshots: dict[Codec, tuple[Position, bytes]] = {}
 
+    def healthy_members(self) -> list[Member]:
+        return [member for members in self.healthy.values() for member in members]
+
     @property
     def empty(self) -> bool:
-        return not self.slow and not any(self.healthy.values())
+        return not self.slow and not self.healthy
 
     def seat(self, member: Member) -> None:
         """Put the member where its health says."""
         if member.outbox is None:
             self._wake(member)
             self.healthy.setdefault(member.codec, {})[member] = None
+            self._writes.pop(member.codec, None)
         else:
-            self.healthy.get(member.codec, {}).pop(member, None)
+            self._unshare(member)
             self.slow[member] = self.backlog.cursor()
 
     def _wake(self, member: Member) -> None:
@@ -68,19 +74,31 @@ class Circle:
 
     def remove(self, member: Member) -> None:
         self._wake(member)
-        self.healthy.get(member.codec, {}).pop(member, None)
+        self._unshare(member)
 
-    def share(self, message: Mapping[str, Any]) -> Iterator[Member]:
-        """Write one message to every healthy member, encoded once per encoding; yields those it did not fit."""
-        for codec, members in self.healthy.items():
+    def _unshare(self, member: Member) -> None:
+        members = self.healthy.get(member.codec)
+        if members is not None and member in members:
+            del members[member]
+            self._writes.pop(member.codec, None)
             if not members:
-                continue
-            frame = codec.frame(message)
-            for member in members:
-                channel = member.channel
-                channel.write(frame)
-                if channel.unsent() > channel.slack:
-                    yield member
+                del self.healthy[member.codec]
+
+    def share(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        """Write the messages to every healthy member, encoded once per encoding and joined; how many frames it were.
+
+        A channel that does not take them says so by itself.
+        """
+        count = 0
+        for codec, members in self.healthy.items():
+            frames = b"".join(map(codec.frame, messages))
+            writes = self._writes.get(codec)
+            if writes is None:
+                writes = self._writes[codec] = [member.channel.write for member in members]
+            for write in writes:
+                write(frames)
+            count += len(writes)
+        return count * len(messages)
 
     def snapshot_frame(self, codec: Codec) -> bytes:
         """The room as it is now; encoded once however many join at the same position."""
@@ -140,11 +158,10 @@ class Audience:
         self.forget_pending()
 
     def forget_pending(self) -> None:
-        self.delta = Delta()
         self.created: set[str] = set()
-        self.due_events: list[outgoing.Event] = []
         self.signals: dict[str, outgoing.Signal] = {}
         self._commits: list[Commit] = []
+        self._parts: list[Part] = []
 
     @property
     def pending(self) -> bool:
@@ -162,19 +179,33 @@ class Audience:
 
     def take(self, commit: Commit) -> None:
         """A commit was applied to the replica: collect it for the next flush, mark it for slow members."""
-        created = self.replica.created
-        for part in commit.parts:
-            self.delta.extend(part.dels, part.sets)
-            self.created.difference_update(part.dels)
-        self.created.update(entity for entity in created if entity in self.replica.entities)
-        self.due_events.extend(outgoing.events_of(commit))
+        created, parts = self.replica.created, commit.parts
         self._commits.append(commit)
+        self._parts += parts
+        if self.created:
+            for part in parts:
+                self.created.difference_update(part.dels)
+        if created:
+            self.created.update(entity for entity in created if entity in self.replica.entities)
         slow = [circle for circle in self.circles.values() if circle.slow]
         if slow:
             self._log(commit)
         for circle in slow:
-            for part in commit.parts:
+            for part in parts:
                 circle.backlog.add(*circle.view.of_change(part.dels, part.sets, created), created)
+
+    def change(self) -> tuple[Collection[str], Sets]:
+        """What the commits since the last flush did together: `dels`, applied before `sets`."""
+        if len(self._parts) == 1:
+            return self._parts[0].dels, self._parts[0].sets
+        delta = Delta()
+        for part in self._parts:
+            delta.extend(part.dels, part.sets)
+        return delta.dels, delta.sets
+
+    def due_events(self) -> list[outgoing.Event]:
+        """The events of the commits since the last flush, in order."""
+        return [event for commit in self._commits for event in outgoing.events_of(commit)]
 
     def _log(self, commit: Commit) -> None:
         if commit.header.seq > self.events.newest_seq:
@@ -190,6 +221,6 @@ class Audience:
 
     def mark_pending(self, circle: Circle, member: Member, now: float) -> None:
         """What is collected but not flushed is the new outbox's to send."""
-        dels, sets = circle.view.of_change(self.delta.dels, self.delta.sets, self.created)
+        dels, sets = circle.view.of_change(*self.change(), self.created)
         if member.outbox is not None and (dels or sets):
             member.outbox.mark(self.room, dels, sets, self.created, now)

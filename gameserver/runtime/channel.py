@@ -22,9 +22,19 @@ class Channel(Protocol):
     def unsent(self) -> int:
         """Bytes accepted by `write` that the kernel has not taken yet: 0 for a healthy member."""
 
+    def on_congested(self, callback: Callable[[], None]) -> None:
+        """`callback()` is called, perhaps from within `write`, each time more than `slack` has become unsent. It must
+        write nothing. One callback: a later one replaces it."""
+
     def on_drained(self, callback: Callable[[], None]) -> None:
         """`callback()` is called on the event loop each time `unsent()` falls to 0 after having been above.
         One callback: a later one replaces it."""
+
+    def pause_reading(self) -> None:
+        """Hand over no more messages than have come already, and let the peer feel it."""
+
+    def resume_reading(self) -> None:
+        """Read again."""
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake after what was written; what is written later is dropped."""

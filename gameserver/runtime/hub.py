@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gameserver.protocol import outgoing
 from gameserver.protocol.codes import LANES, Priority
 from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.audience import Audience, Circle
 from gameserver.runtime.member import Member
+from gameserver.runtime.replies import Replies
 from gameserver.runtime.slow import SlowPath
 from gameserver.state.commit import Commit
 from gameserver.state.kinds import Schema
@@ -27,6 +28,10 @@ CommitId = tuple[str, int]
 SIBLING_DEADLINE = 0.25
 """Seconds a room waits for the rest of a commit before it is shown without; what is missing is looked for then."""
 REMEMBERED_COMMITS = 4096
+LONGEST_JOIN = 0.005
+"""Seconds that a flush waits at most, so that more goes into it, while the one before was long."""
+SHORT_FLUSH = 0.0005
+"""A flush of fewer seconds is not worth waiting for."""
 
 
 class HubStats:
@@ -63,10 +68,12 @@ class Hub:
         self._audiences: dict[str, Audience] = {}
         self._dirty: dict[Audience, None] = {}
         self._scheduled = False
+        self._not_before = 0.0
         self._applied: OrderedDict[CommitId, set[str]] = OrderedDict()
         self._waiting: dict[CommitId, set[Audience]] = {}
         self._after_flush: list[Callable[[], None]] = []
         self.stats = HubStats()
+        self.replies = Replies(self._demote_congested)
         self.slow = SlowPath(self, now)
 
     def audience(self, room: str) -> Audience | None:
@@ -108,7 +115,7 @@ class Hub:
         for circle in audience.circles.values():
             circle.last = replica.seq
             circle.forget_snapshots()
-            for member in [member for members in circle.healthy.values() for member in members]:
+            for member in circle.healthy_members():
                 self._write(member, circle.snapshot_frame(member.codec))
                 if lost:
                     member.send(outgoing.lost(replica.room, before.seq + 1, replica.seq))
@@ -180,9 +187,15 @@ class Hub:
     # -- flushing ---------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
+        if self._scheduled:
+            return
+        self._scheduled = True
+        wait = self._not_before - self._now()
+        loop = asyncio.get_running_loop()
+        if wait > 0:
+            loop.call_later(wait, self.flush)
+        else:
+            loop.call_soon(self.flush)
 
     def after_flush(self, callback: Callable[[], None]) -> None:
         """Call back once everything that is pending now has been written or is held no more."""
@@ -192,6 +205,7 @@ class Hub:
     def flush(self) -> None:
         """Write what is pending in every room that does not wait for a sibling."""
         self._scheduled = False
+        started = self._now()
         dirty, self._dirty = self._dirty, {}
         self.stats.flushes += 1
         slow: dict[Member, None] = {}
@@ -203,9 +217,16 @@ class Hub:
                 self._flush(audience)
         for member in slow:
             self.slow.pump(member)
+        self._pace(started)
         callbacks, self._after_flush = self._after_flush, []
         for callback in callbacks:
             callback()
+
+    def _pace(self, started: float) -> None:
+        """After a long flush the next one waits for about as long: the busier a worker is, the more it joins."""
+        ended = self._now()
+        lasted = ended - started
+        self._not_before = ended + min(lasted, LONGEST_JOIN) if lasted > SHORT_FLUSH else 0.0
 
     def flush_room(self, audience: Audience) -> None:
         """Write what is pending in one room now, unless it waits for a sibling."""
@@ -214,24 +235,24 @@ class Hub:
             self._flush(audience)
 
     def _flush(self, audience: Audience) -> None:
-        delta, events, signals = audience.delta, audience.due_events, audience.signals
-        pending, created = audience.pending, audience.created
+        pending, created, signals = audience.pending, audience.created, audience.signals
+        change, events = (audience.change(), audience.due_events()) if pending else (((), {}), [])
         audience.forget_pending()
-        congested: dict[Member, None] = {}
         seq = audience.replica.seq
         for circle in audience.circles.values():
+            messages: list[outgoing.ServerMessage] = []
             if pending:
-                dels, sets = circle.view.of_change(delta.dels, delta.sets, created)
+                dels, sets = circle.view.of_change(*change, created)
                 if dels or sets or events:
-                    message = outgoing.delta(audience.room, circle.last, seq, dels, sets, events)
+                    messages.append(outgoing.delta(audience.room, circle.last, seq, dels, sets, events))
                     circle.last = seq
-                    congested.update(dict.fromkeys(self._share(circle, message)))
             for signal in signals.values():
-                congested.update(dict.fromkeys(self._share(circle, signal)))
+                messages.append(signal)
                 for member in circle.slow:
                     self.slow.signal(member, signal)
-        for member in congested:
-            self.slow.demote(member)
+            if messages:
+                self._share(circle, messages)
+        self._demote_congested()
         self._let_in(audience)
 
     def _let_in(self, audience: Audience) -> None:
@@ -240,13 +261,20 @@ class Hub:
             if not member.closed:
                 self.enter(member, audience.replica, view)
 
-    def _share(self, circle: Circle, message: outgoing.ServerMessage) -> list[Member]:
-        self.stats.deliveries += sum(map(len, circle.healthy.values()))
-        return list(circle.share(message))
+    def _share(self, circle: Circle, messages: Sequence[outgoing.ServerMessage]) -> None:
+        self.replies.flush()
+        self.stats.deliveries += circle.share(messages)
 
     def _write(self, member: Member, frame: bytes) -> None:
         self.stats.deliveries += 1
-        member.channel.write(frame)
+        member.write(frame)
+
+    def _demote_congested(self) -> None:
+        """Channels that could not take all that was written to them; some have taken it meanwhile."""
+        congested = self.replies.congested
+        while congested:
+            member, _ = congested.popitem()
+            self.slow.notice(member)
 
     # -- members ----------------------------------------------------------------------------------------
 
@@ -313,8 +341,9 @@ class Hub:
         if member.outbox is None:
             if audience.pending:
                 # Held for a sibling, yet nothing may follow `left`.
-                dels, sets = circle.view.of_change(audience.delta.dels, audience.delta.sets, audience.created)
-                member.send(outgoing.delta(room, circle.last, audience.replica.seq, dels, sets, audience.due_events))
+                dels, sets = circle.view.of_change(*audience.change(), audience.created)
+                events = audience.due_events()
+                member.send(outgoing.delta(room, circle.last, audience.replica.seq, dels, sets, events))
             member.send(outgoing.left(room, reason))
         else:
             self.slow.leave(member, room, reason)
@@ -344,18 +373,16 @@ class Hub:
             return False
         self.flush_room(audience)
         replica = audience.replica
-        congested: dict[Member, None] = {}
         for circle in audience.circles.values():
+            messages: list[outgoing.ServerMessage] = []
             if circle.last < replica.seq:
-                unseen = outgoing.delta(audience.room, circle.last, replica.seq)
-                congested.update(dict.fromkeys(self._share(circle, unseen)))
+                messages.append(outgoing.delta(audience.room, circle.last, replica.seq))
                 circle.last = replica.seq
-            message = outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum())
-            congested.update(dict.fromkeys(self._share(circle, message)))
+            messages.append(outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum()))
+            self._share(circle, messages)
             for member in circle.slow:
                 self.slow.prove(member, circle)
-        for member in congested:
-            self.slow.demote(member)
+        self._demote_congested()
         return True
 
     def priority_of(self, entity: str) -> Priority:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gameserver.protocol.codec import Codec
 from gameserver.runtime.channel import Channel
+from gameserver.runtime.replies import Replies
 from gameserver.sessions.outbox import Outbox
 from gameserver.sessions.quality import Tier
 
@@ -19,14 +20,17 @@ PUMP_BYTES = 64 * 1024
 
 
 class Member:
-    """`circles` is where it sits, by room; `pump` writes from its outbox, while it has one. Compared by identity."""
+    """`circles` is where it sits, by room; `pump` writes from its outbox, while it has one; `held` are frames that
+    `replies` will write at the end of this turn. Compared by identity."""
 
     __slots__ = (
-        "_relief",
+        "_replies",
+        "_unheard",
         "channel",
         "circles",
         "closed",
         "codec",
+        "held",
         "interval_timer",
         "outbox",
         "player",
@@ -34,7 +38,7 @@ class Member:
         "tier",
     )
 
-    def __init__(self, channel: Channel, codec: Codec, player: str) -> None:
+    def __init__(self, channel: Channel, codec: Codec, player: str, replies: Replies) -> None:
         self.channel = channel
         self.codec = codec
         self.player = player
@@ -43,35 +47,52 @@ class Member:
         self.pump: Callable[[], None] = nothing
         self.tier = Tier.FULL
         self.closed = False
+        self.held: list[bytes] | None = None
         self.interval_timer: asyncio.TimerHandle | None = None
-        self._relief: asyncio.Event | None = None
+        self._replies = replies
+        self._unheard = False
+        channel.on_congested(self._hold_back)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Answer this member alone, before anything else it is due."""
         if self.closed:
             return
         if self.outbox is None:
-            self.channel.write(self.codec.frame(message))
+            self._replies.add(self, self.codec.frame(message))
         else:
             self.outbox.reply(message, len(self.codec.encode(message)))
             # A line that is free takes it at once; nothing else may come that would make it move.
             self.pump()
 
-    async def relieved(self) -> None:
-        """Wait until it is congested no longer, or gone."""
-        while self.congested and not self.closed:
-            self._relief = asyncio.Event()
-            await self._relief.wait()
+    def write(self, frame: bytes) -> None:
+        """A ready-made frame for this member alone, while it is healthy."""
+        self._replies.add(self, frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake after everything it was sent."""
+        self._replies.flush_member(self)
+        self.channel.close(code, reason)
+
+    def _hold_back(self) -> None:
+        self._replies.congested[self] = None
+
+    def listen(self) -> None:
+        """Having heard it: while its answers pile up, nothing more is read from it."""
+        if self.held is not None:
+            self._replies.settle(self)
+        if self.congested and not self._unheard:
+            self._unheard = True
+            self.channel.pause_reading()
 
     def relieve(self) -> None:
-        """Some of its answers were taken, or it is gone: wake who waits."""
-        if self._relief is not None and (self.closed or not self.congested):
-            self._relief.set()
-            self._relief = None
+        """Some of its answers were taken, or it is gone: it is read again."""
+        if self._unheard and (self.closed or not self.congested):
+            self._unheard = False
+            self.channel.resume_reading()
 
     @property
     def congested(self) -> bool:
-        """Whether its answers pile up: then nothing more is read from it."""
+        """Whether its answers pile up."""
         return self.outbox is not None and self.outbox.congested
 
 

@@ -120,6 +120,7 @@ class Node:
         self._missing = self._looking = False
         self.draining = False
         self._empty = asyncio.Event()
+        self._departing: set[asyncio.Task[None]] = set()
         self.started_at = 0.0
 
     # -- life ----------------------------------------------------------------------------------------------
@@ -164,7 +165,9 @@ class Node:
         for session in list(self.sessions.values()):
             session.end(Input.DRAIN, "the worker stops", retry_after=round(self.clock.random.uniform(0.1, 2.0), 2))
         await asyncio.gather(
-            *(self.close_session(session) for session in list(self.sessions.values())), return_exceptions=True
+            *(self.close_session(session) for session in list(self.sessions.values())),
+            *self._departing,
+            return_exceptions=True,
         )
         try:
             await asyncio.wait_for(self.beacon.gone(), 2.0)
@@ -245,7 +248,7 @@ class Node:
         self, claims: Claims, channel: Channel, codec: Codec, address: str, resume_token: str | None = None
     ) -> Session:
         """A session for an accepted connection; hand it every message that comes, and `receive` it."""
-        member = Member(channel, codec, claims.player)
+        member = Member(channel, codec, claims.player, self.hub.replies)
         session = Session(self, claims, member, self.new_id(), address, resume_token)
         self.sessions[session.id] = session
         self.by_player.setdefault(claims.player, set()).add(session)
@@ -279,10 +282,27 @@ class Node:
                 replaced.end(Input.REPLACED, "the session was resumed elsewhere")
             self.sessions[session_id] = session
 
-    async def close_session(self, session: Session) -> None:
+    def welcome(self, session: Session) -> None:
+        """Start receiving the session."""
+        self.supervisor.start(self.receive(session), f"welcome of {session.id}")
+
+    def lose(self, session: Session) -> None:
         """The connection is gone: the presence stays for the grace period, unless the session ended for good."""
-        if session.closed:
-            return
+        if not session.closed:
+            self._forget(session)
+            if not session.receiving:
+                departing = self.supervisor.start(self._let_go(session), f"end of {session.id}")
+                self._departing.add(departing)
+                departing.add_done_callback(self._departing.discard)
+
+    async def close_session(self, session: Session) -> None:
+        """As `lose`, but waits until the departure is committed, or has been tried for a while."""
+        if not session.closed:
+            self._forget(session)
+            if not session.receiving:
+                await self._let_go(session)
+
+    def _forget(self, session: Session) -> None:
         session.forget()
         self.hub.forget(session.member)
         if self.sessions.get(session.id) is session:
@@ -294,8 +314,6 @@ class Node:
             mine.discard(session)
             if not mine:
                 del self.by_player[session.player]
-        if not session.receiving:
-            await self._let_go(session)
 
     async def _let_go(self, session: Session) -> None:
         """Commit the departure of a session that is closed and not being received any more."""

@@ -173,7 +173,6 @@ class Requests:
             return
         session.enter(room, view)
         session.note_view(room, view)
-        self._node.hub.slow.notice(session.member)
 
     def _unsubscribe(self, room: str) -> None:
         session = self._session

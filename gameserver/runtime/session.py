@@ -108,7 +108,7 @@ class Session:
         self._advance(why)
         self.for_good = why in FOR_GOOD
         self.send(outgoing.goodbye(code, reason, retry_after))
-        self.member.channel.close(int(code), reason)
+        self.member.close(int(code), reason)
 
     def forget(self) -> None:
         """The connection is gone."""
@@ -242,8 +242,17 @@ class Session:
 
     def receive(self, payload: bytes, text: bool) -> None:
         """One message of the client."""
+        self._hear(payload, text)
+        self.member.listen()
+
+    def lost(self, code: int, reason: str) -> None:
+        """The connection has ended, whoever ended it."""
+        self.node.lose(self)
+
+    def _hear(self, payload: bytes, text: bool) -> None:
+        if self.closed:
+            return
         now = self.node.clock.monotonic()
-        self.member.channel.heard()
         wait = self.node.message_rates.take(self.id, now)
         if wait > 0:
             self.end(Input.FLOODED, "too many messages", retry_after=max(1.0, wait))
@@ -268,7 +277,6 @@ class Session:
             if self.welcomed:
                 self._spoke()
                 self._requests.handle(message)
-                self.node.hub.slow.notice(self.member)
             elif len(self._early) < MAX_EARLY:
                 self._early.append(message)
             else:

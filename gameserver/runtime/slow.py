@@ -37,6 +37,7 @@ class SlowPath:
         if member.outbox is not None or member.closed:
             return
         now = self._now()
+        self._hub.replies.flush_member(member)
         self._hub.stats.demoted += 1
         outbox = Outbox(tier=member.tier)
         for circle in member.circles.values():
@@ -53,7 +54,7 @@ class SlowPath:
         self._arm(member)
 
     def notice(self, member: Member) -> None:
-        """It was answered much at once: what its line does not take may not pile up."""
+        """Its channel held something back: what its line does not take may not pile up."""
         if member.channel.unsent() > member.channel.slack:
             self.demote(member)
 

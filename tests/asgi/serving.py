@@ -51,7 +51,8 @@ class _Connections(set):
 class Serving:
     """Serves a small application that accepts everything and keeps what it sees.
 
-    `/deny` answers 429, `/slow` never answers, everything else is accepted; `channels` and `received` hold what came.
+    `/deny` answers 429, `/slow` never answers, everything else is accepted, `/detached` to live on without the
+    application; `channels` and `received` hold what came.
     """
 
     def __init__(self, loop_name="uvloop", **overrides):
@@ -128,20 +129,34 @@ class Serving:
             await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
             await send({"type": "websocket.http.response.body", "body": b"later"})
             return
-        channel = scope["extensions"]["gameserver.channel"]
         await send({"type": "websocket.accept", "subprotocol": None})
         if scope["path"] == "/close":
             await send({"type": "websocket.close", "code": 4401, "reason": "no"})
+            return
+        channel = scope["extensions"]["gameserver.channel"].connection
+        if scope["path"] == "/detached":
+            scope["extensions"]["gameserver.channel"].detach(self._take_message, self._take_end)
+            self.channels.append(channel)
+            self._notify()
             return
         channel.on_drained(lambda: (self.drained.append(channel.unsent()), self._notify()))
         self.channels.append(channel)
         self._notify()
         while True:
             message = await receive()
-            self.received.append(message)
-            self._notify()
+            self._take(message)
             if message["type"] == "websocket.disconnect":
                 return
+
+    def _take_message(self, payload, text):
+        self._take({"type": "websocket.receive", **({"text": payload.decode()} if text else {"bytes": payload})})
+
+    def _take_end(self, code, reason):
+        self._take({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    def _take(self, message):
+        self.received.append(message)
+        self._notify()
 
     async def _answer(self, scope, receive, send):
         body = b""

@@ -6,7 +6,7 @@ import threading
 import pytest
 from serving import RawClient, Serving
 
-from gameserver.asgi import websocket
+from gameserver.asgi import connection, websocket
 from gameserver.protocol.frames import encode_frame
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x01, 0x02, 0x08, 0x09, 0x0A
@@ -138,7 +138,7 @@ def test_the_applications_own_sends_still_work(serving):
 @pytest.mark.parametrize("end", ["close", "abort", "bad frame"])
 def test_a_peer_that_never_reads_can_be_closed_and_aborted(on_uvloop, monkeypatch, end):
     """A close frame that nobody takes does not keep the connection for ever; an abort ends it at once."""
-    monkeypatch.setattr(websocket, "LINGER", 0.2)
+    monkeypatch.setattr(connection, "LINGER", 0.2)
     with RawClient(on_uvloop.port, small_window=True).open() as client:
         on_uvloop.wait(lambda: on_uvloop.channels)
         (channel,) = on_uvloop.channels
@@ -192,7 +192,7 @@ def test_a_ping_flood_from_a_peer_that_does_not_read(on_uvloop):
         (channel,) = on_uvloop.channels
         on_uvloop.call(channel.write, encode_frame(b"z" * 200_000, False))
         ping = bytes((0x80 | PING, 0x80 | 100)) + b"\0" * 4 + b"p" * 100
-        client.send(ping * (websocket.MAX_PONGS // 102 + 2))
+        client.send(ping * (connection.MAX_PONGS // 102 + 2))
         on_uvloop.wait(lambda: on_uvloop.received)
     assert on_uvloop.received[0]["code"] == 1008
 
@@ -202,7 +202,7 @@ def test_endless_fragments(on_uvloop, opcode):
     """The 65th fragment of one message ends it."""
     with RawClient(on_uvloop.port).open() as client:
         client.send_frame(opcode, b"", fin=False)
-        for _ in range(websocket.MAX_FRAGMENTS):
+        for _ in range(64):
             client.send_frame(0, b"", fin=False)
         assert client.close_code() == 1008
         assert client.at_end()
@@ -210,7 +210,7 @@ def test_endless_fragments(on_uvloop, opcode):
 
 def test_a_message_that_is_never_finished(on_uvloop, monkeypatch):
     """A message must be whole within its time, and one in time is whole."""
-    monkeypatch.setattr(websocket, "MESSAGE_TIME", 0.3)
+    monkeypatch.setattr(connection, "MESSAGE_TIME", 0.3)
     with RawClient(on_uvloop.port).open() as client:
         client.send_frame(TEXT, b"he", fin=False)
         client.send_frame(0, b"llo")
@@ -223,7 +223,7 @@ def test_a_message_that_is_never_finished(on_uvloop, monkeypatch):
 @pytest.mark.parametrize("part", [b"\x81", b"\x81\xe4\0", b"\x81\xe4\0\0\0\0x"], ids=["opcode", "mask", "payload"])
 def test_a_frame_that_is_never_finished(on_uvloop, monkeypatch, part):
     """A single frame has no more time than a message of many, whatever comes before it."""
-    monkeypatch.setattr(websocket, "MESSAGE_TIME", 0.3)
+    monkeypatch.setattr(connection, "MESSAGE_TIME", 0.3)
     with RawClient(on_uvloop.port).open() as client:
         client.send_frame(TEXT, b"whole")
         client.send(part)
@@ -233,23 +233,18 @@ def test_a_frame_that_is_never_finished(on_uvloop, monkeypatch, part):
 
 def test_a_frame_that_we_do_not_read_has_time(on_uvloop, monkeypatch):
     """While reading is paused no frame is late: a client is not closed for what we leave lying."""
-    monkeypatch.setattr(websocket, "MESSAGE_TIME", 0.3)
+    monkeypatch.setattr(connection, "MESSAGE_TIME", 0.3)
     with RawClient(on_uvloop.port).open():
         on_uvloop.wait(lambda: on_uvloop.channels)
-        protocol = on_uvloop.channels[0]._protocol
-        looks = []
-        monkeypatch.setattr(protocol, "fail", lambda *failure: looks.append(failure))
+        (channel,) = on_uvloop.channels
 
         def unread():
-            protocol.read_paused = True
-            protocol._start_message_timer()
-            for _ in range(2 * websocket.MESSAGE_LOOKS):
-                protocol._look_after_message()
-            protocol._stop_message_timer()
+            channel.pause_reading()
+            for _ in range(2 * connection.MESSAGE_LOOKS):
+                channel._look_after_message()
+            return channel.open
 
-        on_uvloop.call(unread)
-        assert looks == []
-        protocol.read_paused = False
+        assert on_uvloop.call(unread)
 
 
 @pytest.mark.parametrize(
@@ -325,16 +320,69 @@ def test_nothing_of_a_token_is_logged(caplog):
     assert "secret" not in said
 
 
-def test_closing_before_the_handshake_is_answered(on_uvloop):
-    """There is nobody to send a close frame to: the connection is cut."""
+def test_detaching_before_the_handshake_is_answered(on_uvloop):
+    """Nothing can be detached that is not a WebSocket yet."""
     with RawClient(on_uvloop.port) as client:
         client.upgrade("/slow")
         on_uvloop.wait(lambda: on_uvloop.scopes)
-        channel = on_uvloop.scopes[0]["extensions"]["gameserver.channel"]
-        on_uvloop.call(channel.write, encode_frame(b"early", True))
-        on_uvloop.call(channel.close, 1012, "drain")
+        protocol = on_uvloop.scopes[0]["extensions"]["gameserver.channel"]
+        with pytest.raises(RuntimeError, match="accepted"):
+            on_uvloop.call(protocol.detach, print, print)
+
+
+def test_stopping_before_the_handshake_is_answered(on_uvloop):
+    """Who is not answered yet is told to come back, in HTTP."""
+    with RawClient(on_uvloop.port) as client:
+        client.upgrade("/slow")
+        on_uvloop.wait(lambda: on_uvloop.scopes)
+        on_uvloop.call(on_uvloop.scopes[0]["extensions"]["gameserver.channel"].shutdown)
+        status, headers = client.head()
+        assert status == 503
+        assert headers["retry-after"] == "1"
         assert client.at_end()
-        assert client.buffer == b""
+
+
+def test_a_detached_connection_outlives_its_application(serving):
+    """Messages come by call, in order, what came early too, and the end once; no task is left behind."""
+    with RawClient(serving.port) as client:
+        client.upgrade("/detached")
+        client.send_frame(TEXT, b"early")
+        assert client.head()[0] == 101
+        serving.wait(lambda: serving.received)
+        serving.wait(lambda: not serving.server.server_state.tasks)
+        (channel,) = serving.channels
+        client.send_frame(BINARY, b"late")
+        serving.wait(lambda: len(serving.received) == 2)
+        serving.call(channel.write, encode_frame(b"answer", True))
+        assert client.frame() == (TEXT, b"answer")
+        client.send_frame(CLOSE, struct.pack("!H", 1000))
+        assert client.frame() == (CLOSE, struct.pack("!H", 1000))
+        assert client.at_end()
+    serving.wait_for_end_of_connections()
+    assert serving.received == [
+        {"type": "websocket.receive", "text": "early"},
+        {"type": "websocket.receive", "bytes": b"late"},
+        {"type": "websocket.disconnect", "code": 1000, "reason": ""},
+    ]
+
+
+def test_what_is_not_read_is_not_taken(on_uvloop):
+    """While reading is paused nothing is handed over; afterwards everything is, in order."""
+    with RawClient(on_uvloop.port) as client:
+        client.upgrade("/detached")
+        assert client.head()[0] == 101
+        on_uvloop.wait(lambda: on_uvloop.channels)
+        (channel,) = on_uvloop.channels
+        on_uvloop.call(channel.pause_reading)
+        client.send_frame(TEXT, b"one")
+        client.send_frame(TEXT, b"two")
+        # Another connection's whole life passes meanwhile.
+        with RawClient(on_uvloop.port).open("/close") as other:
+            assert other.close_code() == 4401
+        assert on_uvloop.received == []
+        on_uvloop.call(channel.resume_reading)
+        on_uvloop.wait(lambda: len(on_uvloop.received) == 2)
+        assert [message["text"] for message in on_uvloop.received] == ["one", "two"]
 
 
 def test_a_long_reason_is_cut_to_fit(on_uvloop):

@@ -11,7 +11,7 @@ from gameserver.buses.memory import MemoryBus
 from gameserver.client.events import EventReceived, LostEvents, ReplicaEvent, RoomLeft, RoomLoaded, Verified
 from gameserver.client.replica import ClientReplica
 from gameserver.protocol.codec import JSON, Codec
-from gameserver.protocol.frames import split_frames
+from gameserver.protocol.frames import encode_frame, split_frames
 from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.holes import read_hole
 from gameserver.runtime.hub import Hub
@@ -36,17 +36,32 @@ class FakeChannel:
         self.slack = 0
         self._unsent = 0
         self._drained: Callable[[], None] = lambda: None
+        self._congested: Callable[[], None] = lambda: None
+        self.reading = True
 
     def write(self, frame: bytes) -> None:
-        self.written.append(frame)
+        joined = split_frames(frame)
+        # What was joined is looked at one by one; what was not stays the object it is.
+        self.written += [frame] if len(joined) == 1 else [encode_frame(payload, text) for payload, text in joined]
         if not self.stuck:
             return
         taken = min(len(frame), self.room_for)
         self.room_for -= taken
         self._unsent += len(frame) - taken
+        if self._unsent > self.slack:
+            self._congested()
 
     def unsent(self) -> int:
         return self._unsent
+
+    def on_congested(self, callback: Callable[[], None]) -> None:
+        self._congested = callback
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def on_drained(self, callback: Callable[[], None]) -> None:
         self._drained = callback
@@ -80,7 +95,7 @@ class Client:
     def __init__(self, rig: HubRig, codec: Codec = JSON) -> None:
         self.rig = rig
         self.channel = FakeChannel(codec.text)
-        self.member = Member(self.channel, codec, "ada")
+        self.member = Member(self.channel, codec, "ada", rig.hub.replies)
         self.replica = ClientReplica()
         self.told: list[ReplicaEvent] = []
         self._read = 0
@@ -89,6 +104,7 @@ class Client:
     def enter(self, room: str, view: View = WHOLE) -> None:
         self.views[room] = view
         self.rig.hub.enter(self.member, self.rig.replicas[room], view)
+        self.rig.hub.replies.end_turn()
 
     def leave(self, room: str) -> None:
         self.views.pop(room, None)
@@ -96,6 +112,7 @@ class Client:
 
     def messages(self) -> list[dict[str, Any]]:
         """What was written since the last look; the replica has taken it in."""
+        self.rig.hub.replies.end_turn()
         fresh, self._read = self.channel.written[self._read :], len(self.channel.written)
         read = [self.member.codec.decode(payload) for frame in fresh for payload, _ in split_frames(frame)]
         for message in read:

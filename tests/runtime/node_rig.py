@@ -111,6 +111,7 @@ class World:
         claims = Claims(player, player.title(), "player", team, START_MS / 1000 + 1e6, token)
         session = node.admit(claims, channel, JSON, "here")
         await node.receive(session)
+        node.hub.replies.end_turn()
         return Seat(node, session, channel)
 
     # -- what the store has ---------------------------------------------------------------------------------
