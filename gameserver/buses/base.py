@@ -211,6 +211,10 @@ class Bus(Protocol):
 
     async def load(self, room: Room) -> RoomSnapshot: ...
 
+    async def follow(self, rooms: Sequence[Room]) -> list[RoomSnapshot]:
+        """Subscribe and load, in one go: whatever is published after a room's snapshot will be seen. In the rooms'
+        order, all of one moment."""
+
     async def read_log(self, room: Room, after: int, limit: int = 1000) -> list[bytes]:
         """Commits with seq > `after`, oldest first, as far as the log still has them: the caller sees from
         the first one's seq whether some are gone."""

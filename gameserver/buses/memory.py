@@ -86,6 +86,10 @@ class MemoryBus:
     async def load(self, room: Room) -> RoomSnapshot:
         return self._opened().load(room)
 
+    async def follow(self, rooms: Sequence[Room]) -> list[RoomSnapshot]:
+        await self.subscribe(rooms)
+        return [self._opened().load(room) for room in rooms]
+
     async def read_log(self, room: Room, after: int, limit: int = 1000) -> list[bytes]:
         return self._opened().read_log(room, after, limit)
 

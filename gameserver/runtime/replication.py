@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Protocol
 
-from gameserver.buses.base import Bus
+from gameserver.buses.base import Bus, RoomSnapshot
 from gameserver.errors import ForeignEpoch, GameserverError, Unavailable
 from gameserver.runtime.supervise import Supervisor
 from gameserver.state.commit import Commit, PoisonCommit, decode_commit
@@ -25,6 +26,10 @@ from gameserver.state.signal import decode_signal, is_signal
 MAX_BUFFERED = 4096
 """Publications kept for a room that is being loaded; beyond it is loaded again."""
 LOADS_AT_ONCE = 32
+FOLLOWED_AT_ONCE = 64
+"""Rooms whose first load is asked for in one go."""
+CHECKED_AT_ONCE = 256
+"""Rooms whose positions are asked for in one go: thousands would hold up everybody else, here and in the store."""
 READ_AT_ONCE = 1000
 RETRY_FIRST, RETRY_LAST = 0.05, 1.0
 LINGER = 30.0
@@ -63,6 +68,14 @@ class ReplicationStats:
 
 
 @dataclass(slots=True)
+class _Mending:
+    """What there is of a room only while it is loaded or repaired."""
+
+    buffer: list[Commit] = field(default_factory=list)
+    waiters: list[asyncio.Future[Replica]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Room:
     replica: Replica
     loaded: bool = False
@@ -70,9 +83,7 @@ class _Room:
     """The next mend must take a snapshot."""
     holders: int = 0
     used: float = 0.0
-    buffer: list[Commit] = field(default_factory=list)
-    mending: asyncio.Task[None] | None = None
-    waiters: list[asyncio.Future[Replica]] = field(default_factory=list)
+    mending: _Mending | None = None
 
 
 class Replication:
@@ -85,6 +96,8 @@ class Replication:
         self._now = now
         self._rooms: dict[str, _Room] = {}
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._newcomers: dict[str, _Room] = {}
+        """Rooms to be loaded for the first time, together, in the loop's next turn."""
         self.stats = ReplicationStats()
         self.epoch = 0
 
@@ -123,14 +136,15 @@ class Replication:
         if entry.loaded and entry.mending is None:
             future.set_result(entry.replica)
         else:
-            entry.waiters.append(future)
-            self._mend(room, entry)
+            self._mend(room, entry).waiters.append(future)
         return future
 
     async def hold(self, room: str, deadline: float = 5.0) -> Replica:
         """Follow the room until `release`, and return its ready replica. Raises Unavailable after `deadline` s."""
         entry = self._entry(room)
         entry.holders += 1
+        if entry.loaded and entry.mending is None:
+            return entry.replica
         try:
             async with asyncio.timeout(deadline):
                 return await self.want(room)
@@ -182,7 +196,7 @@ class Replication:
             self.stats.poison += 1
             return
         if entry.mending is not None:
-            self._buffer(entry, commit)
+            self._buffer(entry, entry.mending, commit)
         else:
             self._take(room, entry, commit)
 
@@ -196,14 +210,13 @@ class Replication:
         else:
             self.stats.gaps += receipt is Receipt.GAP
             entry.reload = entry.reload or receipt is Receipt.FOREIGN_EPOCH
-            self._buffer(entry, commit)
-            self._mend(room, entry)
+            self._buffer(entry, self._mend(room, entry), commit)
 
-    def _buffer(self, entry: _Room, commit: Commit) -> None:
-        if len(entry.buffer) >= MAX_BUFFERED:
-            entry.buffer.clear()
+    def _buffer(self, entry: _Room, mending: _Mending, commit: Commit) -> None:
+        if len(mending.buffer) >= MAX_BUFFERED:
+            mending.buffer.clear()
             entry.reload = True
-        entry.buffer.append(commit)
+        mending.buffer.append(commit)
 
     def _lost(self) -> None:
         self._supervisor.start(self._check_soon(), "positions after a lost connection")
@@ -234,7 +247,16 @@ class Replication:
 
     async def check(self) -> None:
         """Compare every replica's position with the store's; repair what is behind. Raises Unavailable."""
-        asked = {room: entry.replica.seq for room, entry in self._rooms.items() if entry.mending is None}
+        rooms = list(self._rooms)
+        for first in range(0, max(len(rooms), 1), CHECKED_AT_ONCE):
+            await self._check(rooms[first : first + CHECKED_AT_ONCE])
+
+    async def _check(self, rooms: list[str]) -> None:
+        asked = {
+            room: entry.replica.seq
+            for room in rooms
+            if (entry := self._rooms.get(room)) is not None and entry.mending is None
+        }
         epoch, positions = await self._bus.positions(list(asked))
         if epoch != self.epoch:
             self.epoch = await self._bus.epoch()
@@ -255,17 +277,63 @@ class Replication:
 
     # -- mending -----------------------------------------------------------------------------------------
 
-    def _mend(self, room: str, entry: _Room) -> None:
+    def _mend(self, room: str, entry: _Room) -> _Mending:
         if entry.mending is None:
-            entry.mending = self._supervisor.start(self._mending(room, entry), f"mending {room}")
+            entry.mending = _Mending()
+            if entry.loaded:
+                self._start_mending(room, entry, entry.mending)
+            else:
+                self._follow_soon(room, entry)
+        return entry.mending
 
-    async def _mending(self, room: str, entry: _Room) -> None:
+    def _start_mending(self, room: str, entry: _Room, mending: _Mending) -> None:
+        self._supervisor.start(self._mending(room, entry, mending), f"mending {room}")
+
+    def _follow_soon(self, room: str, entry: _Room) -> None:
+        """Whoever comes in the same turn of the loop is subscribed to and loaded together."""
+        if not self._newcomers or len(self._newcomers) >= FOLLOWED_AT_ONCE:
+            self._newcomers = {}
+            self._supervisor.start(self._follow(self._newcomers), f"loading {room} and others")
+        self._newcomers[room] = entry
+
+    async def _follow(self, newcomers: dict[str, _Room]) -> None:
+        """The first load of several rooms; one that is not complete after it goes on by itself."""
+        async with self._loads:
+            if newcomers is self._newcomers:
+                self._newcomers = {}
+            snapshots: list[RoomSnapshot] = []
+            with contextlib.suppress(GameserverError):
+                snapshots = await self._bus.follow(list(newcomers))
+        for (room, entry), snapshot in zip_longest(newcomers.items(), snapshots):
+            mending = entry.mending
+            if mending is None:
+                continue
+            try:
+                complete = snapshot is not None and self._begin(entry, mending, snapshot)
+            except Exception:
+                # Whatever it is comes up again where it concerns this room alone.
+                complete = False
+            if complete:
+                entry.mending = None
+                self._tell_waiters(entry.replica, mending)
+            else:
+                self._start_mending(room, entry, mending)
+
+    def _begin(self, entry: _Room, mending: _Mending, snapshot: RoomSnapshot) -> bool:
+        """Stand at the first snapshot; whether with what was published since then nothing is missing."""
+        if not snapshot.epoch:
+            # The store is empty: it becomes a world again before anybody is shown that.
+            return False
+        self._jump(entry, snapshot)
+        return self._drain(entry, mending) and not entry.reload
+
+    async def _mending(self, room: str, entry: _Room, mending: _Mending) -> None:
         delay = RETRY_FIRST
         try:
             while self._rooms.get(room) is entry:
                 try:
                     async with self._loads:
-                        if await self._mend_once(room, entry):
+                        if await self._mend_once(room, entry, mending):
                             break
                 except ForeignEpoch:
                     entry.reload = True
@@ -280,15 +348,15 @@ class Replication:
                     delay = min(delay * 2, RETRY_LAST)
         finally:
             entry.mending = None
-        self._tell_waiters(entry)
+        self._tell_waiters(entry.replica, mending)
 
-    async def _mend_once(self, room: str, entry: _Room) -> bool:
+    async def _mend_once(self, room: str, entry: _Room, mending: _Mending) -> bool:
         """One attempt; whether nothing is missing any more."""
         if not entry.loaded:
             await self._bus.subscribe([room])
         if entry.reload or not await self._fill(room, entry):
             await self._load(room, entry)
-        return self._drain(entry) and not entry.reload
+        return self._drain(entry, mending) and not entry.reload
 
     async def _fill(self, room: str, entry: _Room) -> bool:
         """Fetch the missing commits from the log; False when the log no longer has them."""
@@ -317,6 +385,9 @@ class Replication:
             # The store is empty: it becomes a world again before anybody is shown that.
             await self.check()
             snapshot = await self._bus.load(room)
+        self._jump(entry, snapshot)
+
+    def _jump(self, entry: _Room, snapshot: RoomSnapshot) -> None:
         entities = decode_entities(snapshot.entities)
         before = entry.replica.position
         if entry.loaded:
@@ -329,23 +400,23 @@ class Replication:
             self._listener.reloaded(entry.replica, before)
         entry.loaded = True
 
-    def _drain(self, entry: _Room) -> bool:
-        buffered, entry.buffer = sorted(entry.buffer, key=lambda commit: commit.header.seq), []
+    def _drain(self, entry: _Room, mending: _Mending) -> bool:
+        buffered, mending.buffer = sorted(mending.buffer, key=lambda commit: commit.header.seq), []
         for place, commit in enumerate(buffered):
             receipt = entry.replica.receive(commit)
             if receipt is Receipt.APPLIED:
                 self.stats.applied += 1
                 self._listener.applied(entry.replica, commit)
             elif receipt is Receipt.GAP:
-                entry.buffer = buffered[place:]
+                mending.buffer = buffered[place:]
                 return False
             elif receipt is Receipt.FOREIGN_EPOCH and commit.header.epoch > entry.replica.epoch:
                 entry.reload = True
                 return False
         return True
 
-    def _tell_waiters(self, entry: _Room) -> None:
-        waiters, entry.waiters = entry.waiters, []
-        for waiter in waiters:
+    @staticmethod
+    def _tell_waiters(replica: Replica, mending: _Mending) -> None:
+        for waiter in mending.waiters:
             if not waiter.done():
-                waiter.set_result(entry.replica)
+                waiter.set_result(replica)

@@ -10,8 +10,8 @@ import pytest
 
 from gameserver.buses.base import Group, Outcome, StoreLimits
 from gameserver.errors import ForeignEpoch, Unavailable
-from gameserver.state.commit import PoisonCommit
-from tests.buses.batches import Seat, say, write
+from gameserver.state.commit import PoisonCommit, decode_commit
+from tests.buses.batches import Seat, say, unpack, write
 from tests.buses.seats import A, B, Seats, World, until
 
 ACCEPTED, FENCED = Outcome.ACCEPTED, Outcome.FENCED
@@ -75,6 +75,14 @@ async def _is_past(moment: int) -> bool:
     return time.time() * 1000 > moment + 1
 
 
+async def _is_complete(seat: Seat, rooms: list[str], seqs: list[int]) -> bool:
+    """Whether the seat knows each room's five commits, by its snapshot or by publications."""
+    known = {room: set(range(1, seq + 1)) for room, seq in zip(rooms, seqs, strict=True)}
+    for room, payload in seat.received:
+        known[room].add(decode_commit(payload).header.seq)
+    return all(seen == {1, 2, 3, 4, 5} for seen in known.values())
+
+
 async def _owns(seat: Seat, owner: str) -> bool:
     return (await seat.bus.acquire(owner, 60)).owner == owner
 
@@ -104,6 +112,26 @@ class Reading:
         snapshot = await seat.bus.load(B)
         assert (snapshot.epoch, snapshot.seq, snapshot.sum) == (seat.epoch, 2, 6_000_000_000 % 2**32)
         assert await seat.state(B) == {"ship:1": {"x": 1}, "ship:2": {"x": 2}}
+
+    async def test_following_rooms(self, seat: Seat, seats: Seats) -> None:
+        """Snapshots in the order asked for; of each room every commit after its snapshot is seen."""
+        await seat.write(write(A, 0, {"ship:1": {"x": 1}}), write(B, 0, {"ship:2": {"x": 2}}))
+        other = await seats("w2")
+        first, second, empty = await other.bus.follow([B, A, "nowhere"])
+        assert (first.epoch, first.seq, unpack(first.entities["ship:2"])) == (seat.epoch, 1, {"x": 2})
+        assert (second.epoch, second.seq, list(second.entities)) == (seat.epoch, 1, ["ship:1"])
+        assert (empty.seq, empty.sum, empty.entities) == (0, 0, {})
+        await other.write(say("nowhere", "hello"), say(A, "hello"))
+        assert sorted(room for room, _ in other.received) == ["nowhere", A]
+
+    async def test_snapshots_and_publications_meet(self, seat: Seat, seats: Seats) -> None:
+        """Whatever is committed while a room begins to be followed is in the snapshot or published."""
+        other = await seats("w2")
+        rooms = [f"private:{number}" for number in range(20)]
+        writing = asyncio.gather(*(seat.write(*(say(room, "hello") for room in rooms)) for _ in range(5)))
+        snapshots = await other.bus.follow(rooms)
+        await writing
+        await until(lambda: _is_complete(other, rooms, [snapshot.seq for snapshot in snapshots]))
 
     async def test_the_log_from_a_position(self, seat: Seat) -> None:
         """Oldest first, above `after`, at most `limit`; the same bytes as were published."""

@@ -149,6 +149,11 @@ class FaultyBus:
         await self._called("load")
         return await self._bus.load(room)
 
+    async def follow(self, rooms: Sequence[str]) -> list[RoomSnapshot]:
+        self.calls["follow"] += 1
+        await self.subscribe(rooms)
+        return [await self.load(room) for room in rooms]
+
     async def read_log(self, room: str, after: int, limit: int = 1000) -> list[bytes]:
         await self._called("read_log")
         return await self._bus.read_log(room, after, limit)

@@ -10,7 +10,7 @@ from gameserver.buses.base import StoreLimits
 from gameserver.buses.memory_store import MemoryStore
 from gameserver.errors import Unavailable
 from gameserver.runtime import replication as module
-from gameserver.runtime.replication import LINGER, Replication
+from gameserver.runtime.replication import FOLLOWED_AT_ONCE, LINGER, Replication
 from gameserver.state.commit import FORMAT, Header, Part, encode_commit, encode_part
 from gameserver.state.draft import RoomNotLoaded
 from gameserver.state.position import Position
@@ -272,6 +272,43 @@ async def test_loads_are_shared(worker: OneWorker, outsider: Outsider) -> None:
     wanted = await asyncio.gather(*(worker.replication.hold(ROOM) for _ in range(20)))
     assert len({id(replica) for replica in wanted}) == 1
     assert (worker.bus.calls["load"], worker.bus.calls["subscribe"]) == (1, 1)
+
+
+async def test_rooms_wanted_at_once_are_loaded_together(worker: OneWorker, outsider: Outsider) -> None:
+    """As a thousand who join at once want them: in a few requests, each of a bounded size."""
+    rooms = [f"private:{number}" for number in range(FOLLOWED_AT_ONCE + 10)]
+    for room in rooms:
+        outsider.write(room, "counter:1", n=1)
+    await asyncio.gather(*(worker.replication.hold(room) for room in rooms))
+    assert worker.bus.calls["follow"] == 2
+    for room in rooms:
+        outsider.write(room, "counter:1", n=2)
+        assert worker.state(room) == {"counter:1": {"n": 2}}
+
+
+async def test_one_bad_room_among_many(worker: OneWorker, outsider: Outsider, store: MemoryStore) -> None:
+    """What cannot be read keeps nobody from the rooms it was asked for with, and is read as soon as it can be."""
+    for number in range(3):
+        outsider.write(f"sector:{number}", "counter:1", n=number)
+    good = store._rooms["sector:1"].entities["counter:1"]
+    store._rooms["sector:1"].entities["counter:1"] = (good[0], b"\xc1")
+    bad = worker.replication.want("sector:1")
+    for number in (0, 2):
+        assert (await worker.replication.want(f"sector:{number}")).entities["counter:1"]["n"] == number
+    assert not bad.done()
+    store._rooms["sector:1"].entities["counter:1"] = good
+    assert (await bad).entities == {"counter:1": {"n": 1}}
+
+
+async def test_rooms_are_followed_after_an_outage(worker: OneWorker, outsider: Outsider) -> None:
+    """A store that is away when rooms are first wanted costs them nothing but the time."""
+    outsider.write(ROOM, "counter:1", n=1)
+    worker.bus.down = True
+    wanted = [worker.replication.want(room) for room in (ROOM, OTHER)]
+    await passed(1)
+    assert not any(future.done() for future in wanted)
+    worker.bus.come_back()
+    assert [(await future).seq for future in wanted] == [1, 0]
 
 
 async def test_what_is_committed_while_a_room_is_loaded(worker: OneWorker, outsider: Outsider) -> None:

@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -277,10 +277,8 @@ class RedisBus:
             sent.add_done_callback(_forget)
 
     async def load(self, room: Room) -> RoomSnapshot:
-        epoch, seq, total, flat = await self._script("load", room)
-        entities = {entity.decode(): blob[8:] for entity, blob in zip(flat[::2], flat[1::2], strict=True)}
-        entities.pop(MEMBERSHIP, None)
-        return RoomSnapshot(epoch, seq, total, entities)
+        (snapshot,) = _snapshots(await self._script("load", room))
+        return snapshot
 
     async def read_log(self, room: Room, after: int, limit: int = 1000) -> list[bytes]:
         if limit < 1:
@@ -323,17 +321,29 @@ class RedisBus:
     # Publications
 
     async def subscribe(self, rooms: Iterable[Room]) -> None:
+        await self._subscribe(rooms)
+
+    async def follow(self, rooms: Sequence[Room]) -> list[RoomSnapshot]:
+        *_, loaded = await self._subscribe(rooms, load=True)
+        return _snapshots(loaded)
+
+    async def _subscribe(self, rooms: Iterable[Room], *, load: bool = False) -> list[Any]:
         wanted = {self._channel(room): room for room in rooms}
         added = wanted.keys() - self._rooms.keys()
         self._rooms.update(wanted)
         try:
             connection, left = await self._live()
-            await asyncio.gather(*(connection.subscribe(channels, left) for channels in _chunks(wanted)))
+            sent: list[Awaitable[Any]] = [connection.subscribe(channels, left) for channels in _chunks(wanted)]
+            if load:
+                # Sent behind the subscriptions by the same connection: nothing can be published between the two.
+                sent.append(self._script("load", *wanted.values()))
+            answers = await asyncio.gather(*sent)
         except BaseException:
             for channel in added:
                 self._rooms.pop(channel, None)
             raise
         self._rooms.update(wanted)
+        return answers
 
     async def unsubscribe(self, rooms: Iterable[Room]) -> None:
         channels = [channel for room in rooms if self._rooms.pop(channel := self._channel(room), None) is not None]
@@ -361,6 +371,18 @@ class RedisBus:
             # One bad publication must not cost the connection, and with it every room.
             self.stats.poison += 1
             logger.exception("a publication of %s could not be taken", room)
+
+
+def _snapshots(answer: list[Any]) -> list[RoomSnapshot]:
+    """What load.lua answered, room by room."""
+    epoch, *rooms = answer
+    return [_snapshot(epoch, *rooms[at : at + 3]) for at in range(0, len(rooms), 3)]
+
+
+def _snapshot(epoch: int, seq: int, total: int, flat: list[bytes]) -> RoomSnapshot:
+    entities = {entity.decode(): blob[8:] for entity, blob in zip(flat[::2], flat[1::2], strict=True)}
+    entities.pop(MEMBERSHIP, None)
+    return RoomSnapshot(epoch, seq, total, entities)
 
 
 def _forget(future: asyncio.Future[Any]) -> None:
