@@ -37,6 +37,7 @@ MOST_CALLERS = 20_000
 CAPACITY_RETRY = 5.0
 """Seconds a client is asked to stay away from a full worker."""
 
+_READ_HEADERS = (b"x-forwarded-for", b"origin", b"sec-websocket-protocol", b"authorization")
 _TOKEN_NAMES = frozenset(
     (
         "token",
@@ -119,26 +120,26 @@ Decision = Accept | Deny | AcceptThenClose
 def read_request(scope: dict[str, Any], role: Role, trusted_proxies: Sequence[Network] = ()) -> HandshakeRequest:
     """The request in an ASGI scope of type `websocket`."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-
-    def values(name: bytes) -> tuple[str, ...]:
-        return tuple(value.decode("latin-1") for key, value in headers if key.lower() == name)
-
+    read: dict[bytes, list[str]] = {name: [] for name in _READ_HEADERS}
+    longest = 0
+    for name, value in headers:
+        longest = max(longest, len(name) + len(value))
+        values = read.get(name.lower())
+        if values is not None:
+            values.append(value.decode("latin-1"))
+    forwarded, origins, subprotocols, authorizations = map(tuple, read.values())
     query: bytes = scope.get("query_string") or b""
     path: bytes = scope.get("raw_path") or b""
     peer = scope.get("client")
     return HandshakeRequest(
         role=role,
-        address=client_address(peer[0] if peer else None, values(b"x-forwarded-for"), trusted_proxies),
-        origins=values(b"origin"),
+        address=client_address(peer[0] if peer else None, forwarded, trusted_proxies),
+        origins=origins,
         # From the header, not the scope's list: servers differ in how they take it apart.
-        subprotocols=tuple(
-            word.strip() for value in values(b"sec-websocket-protocol") for word in value.split(",") if word.strip()
-        ),
-        authorizations=values(b"authorization"),
+        subprotocols=tuple(word.strip() for value in subprotocols for word in value.split(",") if word.strip()),
+        authorizations=authorizations,
         query=query.decode("latin-1"),
-        oversized=len(headers) > MAX_HEADERS
-        or len(path) + len(query) > MAX_HEADER
-        or any(len(name) + len(value) > MAX_HEADER for name, value in headers),
+        oversized=len(headers) > MAX_HEADERS or len(path) + len(query) > MAX_HEADER or longest > MAX_HEADER,
     )
 
 

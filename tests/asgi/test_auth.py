@@ -60,6 +60,12 @@ def signed(header, body, secret=SECRET):
     return f"{signing_input}.{encode(signature)}"
 
 
+def respelled(token):
+    """The same bytes for a reader that does not mind the bits of the last character that count for nothing."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
+
+
 HS256 = {"alg": "HS256", "typ": "JWT"}
 
 
@@ -149,6 +155,17 @@ BAD = {
     "number sub": signed(HS256, payload(sub=7)),
     "sub as path": signed(HS256, payload(sub="../bob")),
     "role unknown": signed(HS256, payload(role="root")),
+    "other spelling of the signature": respelled(signed(HS256, payload())),
+    "base64, not base64url": signed(HS256, payload()).replace("-", "+").replace("_", "/") + "+",
+    "padding too long": signed(HS256, payload()) + "==",
+    "spaces": " " + signed(HS256, payload()),
+    "line break": signed(HS256, payload()) + "\n",
+    "no claims": signed(HS256, b"{}"),
+    "null aud": signed(HS256, payload(aud=None)),
+    "jti null": signed(HS256, payload(jti=None)),
+    "jti a number": signed(HS256, payload(jti=1)),
+    "nbf null": signed(HS256, payload(nbf=None)),
+    "iat a string": signed(HS256, payload(iat="1")),
     "7 kB": signed(HS256, payload(x="y" * 5200)),
     "1 MB": "x" * 1_000_000,
 }
@@ -170,6 +187,32 @@ async def test_a_long_token_that_fits(verifier):
     token = signed(HS256, payload(groups="g" * 3000))
     assert 4000 < len(token) <= MAX_TOKEN
     assert (await verifier.verify(token)).player == "ann"
+
+
+async def test_a_padded_token(verifier):
+    """Some issuers pad their parts, against the RFC; the signature is over what was sent."""
+    header, body = (encode(part) + "=" * (-len(encode(part)) % 4) for part in (HS256, payload(x="y")))
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+        f"{header}.{body}".encode(), SECRET.encode()
+    )
+    assert (await verifier.verify(f"{header}.{body}.{encode(signature)}=")).player == "ann"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"aud": ["game", "other"]},
+        {"exp": time.time() + 60.5, "iat": time.time() - 0.5, "nbf": 0},
+        {"exp": time.time() + 60, "iat": int(time.time()) + 1},
+        {"jti": "t-1", "sub": "ann@example.com"},
+    ],
+)
+async def test_as_strict_as_the_library(verifier, claims):
+    """What passes here passes PyJWT's own `decode` as well."""
+    token = signed(HS256, payload(**claims))
+    claimed = await verifier.verify(token)
+    decoded = jwt.decode(token, SECRET, algorithms=["HS256"], audience="game", issuer="home", leeway=2)
+    assert (claimed.player, claimed.expires) == (decoded["sub"], decoded["exp"])
 
 
 async def test_leeway():
