@@ -17,6 +17,9 @@ from gameserver.rooms.names import private_room, team_room, worker_room
 from gameserver.rooms.presence import ONLINE, SESSION_KIND, Session, presence_id, session_id
 from gameserver.state.draft import Draft, RoomDraft
 
+Sessions = dict[str, Session]
+"""What there is of a player in their private room, by entity."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attendee:
@@ -54,18 +57,20 @@ def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int, 
         game.run_hooks("first_join", context)
         if ME not in private:
             private.create(ME)
-    teams = _teams(private)
-    session, resumed = _seat(private, attendee, now, resuming)
+    sessions = _sessions(private)
+    before = _teams_of(sessions)
+    entity, resumed = _seat(private, sessions, attendee, now, resuming)
+    record = sessions[entity]
     # A session may be resumed with a token that names another team.
-    for room in _rooms(draft, None, teams - _teams(private)):
+    for room in _rooms(draft, None, before - _teams_of(sessions)):
         room.discard(presence_id(attendee.player))
-    arrival = Arrival(session, private[session_id(session)].link, placement.sector, resumed, _views(private, session))
+    arrival = Arrival(entity.partition(":")[2], record.link, placement.sector, resumed, record.views or {})
     entered = presence_id(attendee.player) not in draft.room(placement.sector)
-    _show(draft, attendee, placement.sector)
+    _show(draft, attendee, placement.sector, sessions)
     own = draft.room(worker_room(attendee.worker))
-    own.discard(session_id(session))
+    own.discard(entity)
     own.create(
-        session_id(session),
+        entity,
         player=attendee.player,
         name=attendee.name,
         team=attendee.team,
@@ -77,15 +82,17 @@ def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int, 
     return arrival
 
 
-def _seat(private: RoomDraft, attendee: Attendee, now: float, resuming: str | None) -> tuple[str, bool]:
-    """The id of the session that the connection holds from now on, and whether it was there before."""
-    found = _resumable(private, resuming) if resuming else None
+def _seat(
+    private: RoomDraft, sessions: Sessions, attendee: Attendee, now: float, resuming: str | None
+) -> tuple[str, bool]:
+    """The entity of the session that the connection holds from now on, and whether it was there before."""
+    found = _resumable(sessions, resuming) if resuming else None
     if found is None:
-        private.discard(session_id(attendee.session))
-        record: Session = private.create(session_id(attendee.session), since=int(now * 1000))
-        session = attendee.session
+        entity = session_id(attendee.session)
+        private.discard(entity)
+        record = sessions[entity] = private.create(entity, since=int(now * 1000))
     else:
-        session, record = found
+        entity, record = found, sessions[found]
         record.link += 1
         record.left = 0
         record.was = resuming
@@ -93,18 +100,14 @@ def _seat(private: RoomDraft, attendee: Attendee, now: float, resuming: str | No
     record.team = attendee.team
     record.token = attendee.token or None
     record.resume = attendee.resume or None
-    return session, found is not None
+    return entity, found is not None
 
 
-def _resumable(private: RoomDraft, resuming: str) -> tuple[str, Session] | None:
-    for entity, record in private.all(SESSION_KIND):
+def _resumable(sessions: Sessions, resuming: str) -> str | None:
+    for entity, record in sessions.items():
         if resuming in (record.resume, record.was) and record.ended is None:
-            return entity.partition(":")[2], record
+            return entity
     return None
-
-
-def _views(private: RoomDraft, session: str) -> dict[str, Any]:
-    return private[session_id(session)].views or {}
 
 
 def depart(draft: Draft, attendee: Attendee, now: float) -> None:
@@ -119,7 +122,8 @@ def depart(draft: Draft, attendee: Attendee, now: float) -> None:
             record.left = int(now * 1000)
     placement = private.get(PLACEMENT)
     sector = placement.sector if placement else None
-    _count(draft, attendee.player, sector, {attendee.team, *_teams(private)})
+    sessions = _sessions(private)
+    _count(draft, attendee.player, sector, {attendee.team, *_teams_of(sessions)}, sessions)
 
 
 def retract(draft: Draft, attendee: Attendee, now: float) -> Attendee | None:
@@ -149,7 +153,7 @@ def remove(game: Game | None, draft: Draft, attendee: Attendee, now: float, seed
     last = placement is not None and not private.ids(SESSION_KIND)
     if last and game is not None and presence in draft.room(placement.sector):
         game.run_hooks("leave", _context(draft, attendee, now, seed, placement.sector))
-    for room in _rooms(draft, placement.sector if last else None, teams - _teams(private)):
+    for room in _rooms(draft, placement.sector if last else None, teams - _teams_of(_sessions(private))):
         room.discard(presence)
 
 
@@ -169,13 +173,14 @@ def change_team(draft: Draft, attendee: Attendee, before: str | None) -> None:
         # It is gone meanwhile.
         return
     record.team = attendee.team
-    for room in _rooms(draft, None, {before} - _teams(private)):
+    sessions = _sessions(private)
+    for room in _rooms(draft, None, {before} - _teams_of(sessions)):
         room.discard(presence_id(attendee.player))
     own = draft.room(worker_room(attendee.worker)).get(session_id(attendee.session))
     if own is not None:
         own.team = attendee.team
         own.name = attendee.name
-    _show(draft, attendee, placement.sector)
+    _show(draft, attendee, placement.sector, sessions)
 
 
 def retire_token(draft: Draft, attendee: Attendee) -> None:
@@ -192,13 +197,13 @@ def remember_views(draft: Draft, attendee: Attendee, views: dict[str, Any]) -> N
         record.views = views or None
 
 
-def _devices(private: RoomDraft) -> int:
-    return sum(1 for _, record in private.all(SESSION_KIND) if not record.left)
+def _sessions(private: RoomDraft) -> Sessions:
+    return dict(private.all(SESSION_KIND))
 
 
-def _teams(private: RoomDraft) -> set[str | None]:
-    """The teams of the player's sessions: each token names its own."""
-    return {record.team for _, record in private.all(SESSION_KIND)}
+def _teams_of(sessions: Sessions) -> set[str | None]:
+    """Each session's token names its own team."""
+    return {record.team for record in sessions.values()}
 
 
 def _rooms(draft: Draft, sector: str | None, teams: set[str | None]) -> list[RoomDraft]:
@@ -207,19 +212,19 @@ def _rooms(draft: Draft, sector: str | None, teams: set[str | None]) -> list[Roo
     return [draft.room(name) for name in names]
 
 
-def _show(draft: Draft, attendee: Attendee, sector: str) -> None:
+def _show(draft: Draft, attendee: Attendee, sector: str, sessions: Sessions) -> None:
     for room in _rooms(draft, sector, {attendee.team}):
         presence = room.get(presence_id(attendee.player))
         if presence is None:
             presence = room.create(presence_id(attendee.player), status=ONLINE)
         presence.name = attendee.name
         presence.team = attendee.team
-    _count(draft, attendee.player, sector, _teams(draft.room(private_room(attendee.player))))
+    _count(draft, attendee.player, sector, _teams_of(sessions), sessions)
 
 
-def _count(draft: Draft, player: str, sector: str | None, teams: set[str | None]) -> None:
+def _count(draft: Draft, player: str, sector: str | None, teams: set[str | None], sessions: Sessions) -> None:
     """Wherever the player is present, say with how many devices."""
-    devices = _devices(draft.room(private_room(player)))
+    devices = sum(not record.left for record in sessions.values())
     for room in _rooms(draft, sector, teams):
         presence = room.get(presence_id(player))
         if presence is not None:
