@@ -24,6 +24,11 @@ def _prefix(entity: str, field: str) -> int:
     return crc32(b"%b\0%b\0" % (entity.encode(), field.encode()))
 
 
+@lru_cache(maxsize=1 << 10)
+def _field_bytes(field: str) -> bytes:
+    return b"%b\0" % field.encode()
+
+
 def field_sum(entity: str, field: str, value: Any) -> int:
     """What one field contributes."""
     return crc32(canonical(value), _prefix(entity, field))
@@ -31,11 +36,13 @@ def field_sum(entity: str, field: str, value: Any) -> int:
 
 def entity_sum(entity: str, fields: Fields) -> int:
     """What an existing entity contributes; one without fields contributes too."""
+    prefix = crc32(b"%b\0" % entity.encode())
     if not fields:
-        return crc32(b"%b\0" % entity.encode())
+        return prefix
     total = 0
     for field, value in fields.items():
-        total += crc32(canonical(value), _prefix(entity, field))
+        # Of all entities there ever were the prefixes are too many to be remembered.
+        total += crc32(canonical(value), crc32(_field_bytes(field), prefix))
     return total & MASK
 
 

@@ -8,12 +8,19 @@ from typing import Any
 
 import msgspec
 
-from gameserver.state.checksum import MASK, entity_sum
+from gameserver.state.checksum import MASK, entity_sum, room_sum
 from gameserver.state.commit import Commit, PoisonCommit
 from gameserver.state.delta import State
 from gameserver.state.position import Position
 
 _decode_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+FEW = 8
+"""Entities whose sums are not remembered one by one: most rooms are players' own, and remembering takes more memory
+than they do."""
+NOT_SUMMED = -1
+_NO_SUMS: dict[str, int] = {}
 
 
 class Receipt(Enum):
@@ -49,9 +56,9 @@ class Replica:
         self.sum = checksum
         self.entities = entities
         self.created: list[str] = []
-        self._sums: dict[str, int] = {}
-        self._stale: set[str] = set(entities)
-        self._total = 0
+        self._sums = _NO_SUMS
+        self._stale: set[str] | None = None
+        self._total = NOT_SUMMED
 
     def receive(self, commit: Commit) -> Receipt:
         """Apply the commit if it is the very next one of this epoch; otherwise change nothing."""
@@ -65,17 +72,19 @@ class Replica:
         self.created = []
         for part in commit.parts:
             self._apply(part.dels, part.sets)
+        if self._stale is None:
+            self._total = NOT_SUMMED
         self.seq = header.seq
         self.sum = header.sum
         return Receipt.APPLIED
 
     def _apply(self, dels: list[str], sets: Mapping[str, dict[str, Any]]) -> None:
-        entities, stale = self.entities, self._stale
+        entities = self.entities
+        if self._stale is not None:
+            self._stale.update(dels, sets)
         for entity in dels:
-            if entities.pop(entity, None) is not None:
-                stale.add(entity)
+            entities.pop(entity, None)
         for entity, fields in sets.items():
-            stale.add(entity)
             known = entities.get(entity)
             if known is None:
                 entities[entity] = {field: value for field, value in fields.items() if value is not None}
@@ -88,17 +97,30 @@ class Replica:
                     known[field] = value
 
     def computed_sum(self) -> int:
-        """The checksum of what is held, recomputing only entities changed since the last call."""
+        """The checksum of what is held, recomputing only entities changed since the last call, or all of a few."""
+        if self._stale is None:
+            if self._total == NOT_SUMMED:
+                self._total = room_sum(self.entities) if len(self.entities) <= FEW else self._sum_each()
+        elif self._stale:
+            self._total = self._sum_stale(self._stale)
+        return self._total
+
+    def _sum_each(self) -> int:
+        """From now on each entity's sum is remembered."""
+        self._sums = {entity: entity_sum(entity, fields) for entity, fields in self.entities.items()}
+        self._stale = set()
+        return sum(self._sums.values()) & MASK
+
+    def _sum_stale(self, stale: set[str]) -> int:
         entities, sums, total = self.entities, self._sums, self._total
-        for entity in self._stale:
+        for entity in stale:
             total -= sums.pop(entity, 0)
             fields = entities.get(entity)
             if fields is not None:
                 sums[entity] = fresh = entity_sum(entity, fields)
                 total += fresh
-        self._stale.clear()
-        self._total = total & MASK
-        return self._total
+        stale.clear()
+        return total & MASK
 
     @property
     def verified(self) -> bool:
