@@ -25,20 +25,30 @@ from gameserver.state.replica import Replica
 class Circle:
     """Members with one view of one room. `last` is the seq up to which the shared path has sent.
 
-    It is also the `RoomSource` from which outboxes of its slow members read.
+    It is also the `RoomSource` from which outboxes of its slow members read. Most circles are of one member, a player
+    in the room of their own: what only slow members or several need is made when it is needed.
     """
+
+    __slots__ = ("_backlog", "_snapshots", "_writes", "audience", "healthy", "last", "slow", "view")
 
     def __init__(self, audience: Audience, view: View) -> None:
         self.audience = audience
         self.view = view
         self.last = audience.replica.seq
         self.healthy: dict[Codec, dict[Member, None]] = {}
-        self._writes: dict[Codec, list[Callable[[bytes], None]]] = {}
+        self._writes: dict[Codec, list[Callable[[bytes], None]]] | None = None
         """Of the healthy members' channels; made anew after a change of who they are."""
         self.slow: dict[Member, int] = {}
         """Slow members, and up to where of the backlog their outboxes know."""
-        self.backlog = Backlog()
-        self._snapshots: dict[Codec, tuple[Position, bytes]] = {}
+        self._backlog: Backlog | None = None
+        self._snapshots: dict[Codec, tuple[Position, bytes]] | None = None
+
+    @property
+    def backlog(self) -> Backlog:
+        """What slow members have yet to take note of."""
+        if self._backlog is None:
+            self._backlog = Backlog()
+        return self._backlog
 
     def healthy_members(self) -> list[Member]:
         return [member for members in self.healthy.values() for member in members]
@@ -52,7 +62,7 @@ class Circle:
         if member.outbox is None:
             self._wake(member)
             self.healthy.setdefault(member.codec, {})[member] = None
-            self._writes.pop(member.codec, None)
+            self._writes = None
         else:
             self._unshare(member)
             self.slow[member] = self.backlog.cursor()
@@ -60,7 +70,7 @@ class Circle:
     def _wake(self, member: Member) -> None:
         self.slow.pop(member, None)
         if not self.slow:
-            self.backlog.clear()
+            self._backlog = None
 
     def mark(self, member: Member, now: float) -> None:
         """Tell the slow member's outbox what changed since it was told last."""
@@ -80,7 +90,7 @@ class Circle:
         members = self.healthy.get(member.codec)
         if members is not None and member in members:
             del members[member]
-            self._writes.pop(member.codec, None)
+            self._writes = None
             if not members:
                 del self.healthy[member.codec]
 
@@ -92,9 +102,11 @@ class Circle:
         count = 0
         for codec, members in self.healthy.items():
             frames = b"".join(map(codec.frame, messages))
-            writes = self._writes.get(codec)
+            writes = self._writes.get(codec) if self._writes else None
             if writes is None:
-                writes = self._writes[codec] = [member.channel.write for member in members]
+                writes = [member.channel.write for member in members]
+                if len(writes) > 1:
+                    self._writes = {**(self._writes or {}), codec: writes}
             for write in writes:
                 write(frames)
             count += len(writes)
@@ -103,15 +115,16 @@ class Circle:
     def snapshot_frame(self, codec: Codec) -> bytes:
         """The room as it is now; encoded once however many join at the same position."""
         position = self.position
-        known = self._snapshots.get(codec)
+        known = self._snapshots.get(codec) if self._snapshots else None
         if known is not None and known[0] == position:
             return known[1]
         frame = codec.frame(outgoing.snapshot(self.room, position.epoch, position.seq, self.state(), self.sum()))
+        self._snapshots = self._snapshots or {}
         self._snapshots[codec] = position, frame
         return frame
 
     def forget_snapshots(self) -> None:
-        self._snapshots.clear()
+        self._snapshots = None
 
     # -- RoomSource: where a slow member's outbox reads -----------------------------------------------
 
@@ -141,31 +154,72 @@ class Circle:
         return self.audience.priority_of(entity)
 
 
+class Pending:
+    """What happened in a room since its last flush."""
+
+    __slots__ = ("commits", "created", "parts", "signals")
+
+    def __init__(self) -> None:
+        self.commits: list[Commit] = []
+        self.created: set[str] = set()
+        self.parts: list[Part] = []
+        self.signals: dict[str, outgoing.Signal] = {}
+
+
 class Audience:
     """All circles of one room, and the changes since the last flush."""
+
+    __slots__ = ("_log", "_pending", "awaited", "circles", "entering", "held_since", "priority_of", "replica", "room")
 
     def __init__(self, replica: Replica, priority_of: Callable[[str], Priority]) -> None:
         self.room = replica.room
         self.replica = replica
         self.priority_of = priority_of
         self.circles: dict[View, Circle] = {}
-        self.events = EventLog(replica.seq, replica.epoch)
+        self._log: EventLog | None = None
         self.awaited: dict[tuple[str, int], set[str]] = {}
         """Commits whose siblings are not all applied yet: until then nothing of this room is shown."""
         self.held_since = 0.0
         self.entering: dict[Member, View] = {}
         """Who came while the room was held."""
-        self.forget_pending()
+        self._pending: Pending | None = None
 
     def forget_pending(self) -> None:
-        self.created: set[str] = set()
-        self.signals: dict[str, outgoing.Signal] = {}
-        self._commits: list[Commit] = []
-        self._parts: list[Part] = []
+        self._pending = None
 
     @property
     def pending(self) -> bool:
-        return bool(self._commits)
+        return self._pending is not None and bool(self._pending.commits)
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing at all to be flushed."""
+        return self._pending is None
+
+    def _collected(self) -> Pending:
+        if self._pending is None:
+            self._pending = Pending()
+        return self._pending
+
+    @property
+    def created(self) -> set[str]:
+        return self._collected().created
+
+    @property
+    def signals(self) -> dict[str, outgoing.Signal]:
+        return self._collected().signals
+
+    @property
+    def events(self) -> EventLog:
+        """The recent events, for slow members; it begins with the first of them."""
+        if self._log is None:
+            self._log = EventLog(self.replica.seq, self.replica.epoch)
+        return self._log
+
+    def reset_log(self) -> None:
+        """The replica jumped."""
+        if self._log is not None:
+            self._log.reset(self.replica.seq, self.replica.epoch)
 
     def circle(self, view: View) -> Circle:
         circle = self.circles.get(view)
@@ -179,35 +233,36 @@ class Audience:
 
     def take(self, commit: Commit) -> None:
         """A commit was applied to the replica: collect it for the next flush, mark it for slow members."""
-        created, parts = self.replica.created, commit.parts
-        self._commits.append(commit)
-        self._parts += parts
-        if self.created:
+        created, parts, pending = self.replica.created, commit.parts, self._collected()
+        pending.commits.append(commit)
+        pending.parts += parts
+        if pending.created:
             for part in parts:
-                self.created.difference_update(part.dels)
+                pending.created.difference_update(part.dels)
         if created:
-            self.created.update(entity for entity in created if entity in self.replica.entities)
+            pending.created.update(entity for entity in created if entity in self.replica.entities)
         slow = [circle for circle in self.circles.values() if circle.slow]
         if slow:
-            self._log(commit)
+            self._note(commit)
         for circle in slow:
             for part in parts:
                 circle.backlog.add(*circle.view.of_change(part.dels, part.sets, created), created)
 
     def change(self) -> tuple[Collection[str], Sets]:
         """What the commits since the last flush did together: `dels`, applied before `sets`."""
-        if len(self._parts) == 1:
-            return self._parts[0].dels, self._parts[0].sets
+        parts = self._collected().parts
+        if len(parts) == 1:
+            return parts[0].dels, parts[0].sets
         delta = Delta()
-        for part in self._parts:
+        for part in parts:
             delta.extend(part.dels, part.sets)
         return delta.dels, delta.sets
 
     def due_events(self) -> list[outgoing.Event]:
         """The events of the commits since the last flush, in order."""
-        return [event for commit in self._commits for event in outgoing.events_of(commit)]
+        return [event for commit in self._collected().commits for event in outgoing.events_of(commit)]
 
-    def _log(self, commit: Commit) -> None:
+    def _note(self, commit: Commit) -> None:
         if commit.header.seq > self.events.newest_seq:
             self.events.append(commit.header.seq, commit.header.at, commit.events)
 
@@ -215,9 +270,9 @@ class Audience:
         """Before the first slow member joins: the log begins where the shared path ended."""
         if not any(circle.slow for circle in self.circles.values()):
             self.events.reset(position, self.replica.epoch)
-            for commit in self._commits:
+            for commit in self._collected().commits:
                 if commit.header.seq > position:
-                    self._log(commit)
+                    self._note(commit)
 
     def mark_pending(self, circle: Circle, member: Member, now: float) -> None:
         """What is collected but not flushed is the new outbox's to send."""

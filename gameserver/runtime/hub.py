@@ -110,7 +110,7 @@ class Hub:
         if audience is None:
             return
         audience.forget_pending()
-        audience.events.reset(replica.seq, replica.epoch)
+        audience.reset_log()
         lost = before.epoch == replica.epoch and before.seq < replica.seq
         for circle in audience.circles.values():
             circle.last = replica.seq
@@ -235,6 +235,10 @@ class Hub:
             self._flush(audience)
 
     def _flush(self, audience: Audience) -> None:
+        if audience.clean:
+            self._demote_congested()
+            self._let_in(audience)
+            return
         pending, created, signals = audience.pending, audience.created, audience.signals
         change, events = (audience.change(), audience.due_events()) if pending else (((), {}), [])
         audience.forget_pending()
@@ -378,6 +382,8 @@ class Hub:
             if circle.last < replica.seq:
                 messages.append(outgoing.delta(audience.room, circle.last, replica.seq))
                 circle.last = replica.seq
+            # Who comes late needs another; thousands of players' own rooms would keep theirs for nobody.
+            circle.forget_snapshots()
             messages.append(outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum()))
             self._share(circle, messages)
             for member in circle.slow:

@@ -112,7 +112,7 @@ class Node:
         self.described_commands = welcome_commands(specs)
         self.described_schema = game.schema.describe()
         self.sessions: dict[str, Session] = {}
-        self.by_player: dict[str, set[Session]] = {}
+        self.by_player: dict[str, tuple[Session, ...]] = {}
         self.message_rates = KeyedBuckets(self.limits.messages_per_second, 2 * self.limits.messages_per_second)
         self._player_rates = KeyedBuckets(self.limits.commands_per_second, self.limits.commands_burst)
         self._command_rates = {name: KeyedBuckets(*command.rate) for name, command in game.commands.items()}
@@ -229,7 +229,7 @@ class Node:
         self.hub.signalled(room, key, data, sender)
 
     def _private_changed(self, replica: Replica) -> None:
-        for session in list(self.by_player.get(replica.room.partition(":")[2], ())):
+        for session in self.by_player.get(replica.room.partition(":")[2], ()):
             session.placed()
 
     def sector_of(self, player: str) -> str | None:
@@ -251,7 +251,7 @@ class Node:
         member = Member(channel, codec, claims.player, self.hub.replies)
         session = Session(self, claims, member, self.new_id(), address, resume_token)
         self.sessions[session.id] = session
-        self.by_player.setdefault(claims.player, set()).add(session)
+        self.by_player[claims.player] = (*self.by_player.get(claims.player, ()), session)
         session.receiving = True
         return session
 
@@ -309,11 +309,9 @@ class Node:
             del self.sessions[session.id]
         if not self.sessions:
             self._empty.set()
-        mine = self.by_player.get(session.player)
-        if mine is not None:
-            mine.discard(session)
-            if not mine:
-                del self.by_player[session.player]
+        others = tuple(each for each in self.by_player.pop(session.player, ()) if each is not session)
+        if others:
+            self.by_player[session.player] = others
 
     async def _let_go(self, session: Session) -> None:
         """Commit the departure of a session that is closed and not being received any more."""

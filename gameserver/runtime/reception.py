@@ -35,7 +35,7 @@ class Reception:
 
         Raises Unavailable when that cannot be committed or loaded now.
         """
-        hello = await session.hello if session.resume_token is not None else None
+        hello = await session.hello if session.hello is not None else None
         resume_token = self._node.new_id()
         await session.hold(session.private)
         resumed = await self._arrive(session, resume_token, hello) if session.plays else False
@@ -70,17 +70,21 @@ class Reception:
         session.link = arrival.link
         session.sector = arrival.sector
         session.recorded = True
-        session.views = {room: _view(described) for room, described in arrival.views.items()}
+        if arrival.views:
+            session.views = {room: _view(described) for room, described in arrival.views.items()}
         return arrival.resumed
 
     def _rooms(self, session: Session) -> dict[str, View]:
         """Every room it is to be in, home rooms first, and how it sees them."""
         rooms = {room: session.views.get(room, WHOLE) for room in session.home()}
-        for room, view in list(session.views.items()):
-            if may_join(session.claims, room, session.sector_id, self._node.game.is_open):
-                rooms.setdefault(room, view)
-            else:
-                del session.views[room]
+        if session.views:
+            session.views = {
+                room: view
+                for room, view in session.views.items()
+                if may_join(session.claims, room, session.sector_id, self._node.game.is_open)
+            }
+        for room, view in session.views.items():
+            rooms.setdefault(room, view)
         return rooms
 
     def _welcome(self, session: Session, resume_token: str, recovered: Mapping[str, bool] | None) -> outgoing.Welcome:

@@ -33,14 +33,16 @@ _NOT_YOURS = "that room is not yours to join"
 class Requests:
     """Of one session. Everything here is synchronous; what takes time is started and answers later."""
 
+    __slots__ = ("_joining", "_node", "_open_commands", "_refreshing", "_session", "_snapshots")
+
     def __init__(self, session: Session) -> None:
         self._session = session
         self._node = session.node
         self._open_commands = 0
-        self._refreshing = asyncio.Lock()
+        self._refreshing: asyncio.Lock | None = None
         """One token after the other: the last one sent is the one that stands."""
         self._joining = 0
-        self._snapshots = TokenBucket(*SNAPSHOTS)
+        self._snapshots: TokenBucket | None = None
 
     def handle(self, message: incoming.Incoming) -> None:
         """Raises GameserverError for what is refused at once."""
@@ -132,6 +134,7 @@ class Requests:
     # -- rooms -------------------------------------------------------------------------------------------
 
     def _charge_snapshot(self) -> None:
+        self._snapshots = self._snapshots or TokenBucket(*SNAPSHOTS)
         wait = self._snapshots.take(self._node.clock.monotonic())
         if wait > 0:
             raise RateLimited("too many snapshots: slower, please", retry_after=round(max(wait, 0.05), 3))
@@ -192,6 +195,7 @@ class Requests:
 
     async def _refresh(self, token: str) -> None:
         session = self._session
+        self._refreshing = self._refreshing or asyncio.Lock()
         async with self._refreshing:
             try:
                 claims = await self._node.verify(token)

@@ -6,6 +6,7 @@ What may happen when is `gameserver.sessions.transitions`; here is what follows.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gameserver.errors import BadMessage, GameserverError, Unavailable
@@ -30,6 +31,7 @@ MAX_EARLY = 64
 """Messages kept that came before the welcome."""
 MAX_VIEWS = 4096
 """Characters of subscriptions remembered for a resume; a session with more comes back without them."""
+NO_VIEWS: Mapping[str, View] = {}
 FOR_GOOD = (Input.LOGGED_OUT, Input.KICKED, Input.BANNED)
 """After these the presence goes at once, and the session cannot be resumed."""
 CATCH_UP_AGAIN = 0.2
@@ -38,6 +40,34 @@ CATCH_UP_AGAIN = 0.2
 
 class Session:
     """`address` is the peer's, for logs alone; `resume_token` is what the handshake offered."""
+
+    __slots__ = (
+        "_early",
+        "_held",
+        "_hello_timer",
+        "_moving",
+        "_requests",
+        "_retire_token",
+        "_unreadable",
+        "address",
+        "claims",
+        "closed",
+        "for_good",
+        "hello",
+        "id",
+        "link",
+        "member",
+        "node",
+        "private",
+        "quality",
+        "receiving",
+        "recorded",
+        "resume_token",
+        "sector",
+        "state",
+        "views",
+        "welcomed",
+    )
 
     def __init__(
         self, node: Node, claims: Claims, member: Member, session_id: str, address: str, resume_token: str | None
@@ -51,7 +81,8 @@ class Session:
         self.state = State.CONNECTING
         self.link = 1
         self.sector: str | None = None
-        self.views: dict[str, View] = {}
+        self.private = private_room(claims.player)
+        self.views = NO_VIEWS
         """Subscriptions beside, or narrower than, the home rooms."""
         self.closed = False
         self.for_good = False
@@ -60,12 +91,13 @@ class Session:
         self.receiving = False
         """Whether its welcome is being prepared: until that is over nothing of it may be let go."""
         self.welcomed = False
-        self.held: set[str] = set()
         self.quality = Quality(node.clock.monotonic())
-        self.hello: asyncio.Future[incoming.Hello | None] = asyncio.get_running_loop().create_future()
+        self.hello: asyncio.Future[incoming.Hello | None] | None = None
+        """What a client that wants to resume says first; None when it does not come in time."""
+        self._held: tuple[str, ...] = ()
         self._requests = Requests(self)
-        self._early: list[incoming.Incoming] = []
-        self._unreadable = UnreadableCount()
+        self._early: tuple[incoming.Incoming, ...] = ()
+        self._unreadable: UnreadableCount | None = None
         self._moving = False
         self._retire_token = False
         self._hello_timer: asyncio.TimerHandle | None = None
@@ -80,10 +112,6 @@ class Session:
         """Whether this connection stands for a player in the world; admins and services only look and publish."""
         return self.claims.role == "player"
 
-    @property
-    def private(self) -> str:
-        return private_room(self.player)
-
     # -- what happens to it ------------------------------------------------------------------------------
 
     def _advance(self, happened: Input) -> Action:
@@ -92,13 +120,18 @@ class Session:
         self.state = following.state
         if following.action is Action.AWAIT_HELLO:
             loop = asyncio.get_running_loop()
+            self.hello = loop.create_future()
             self._hello_timer = loop.call_later(HELLO_DEADLINE, self._hello_overdue)
         return following.action
 
     def _hello_overdue(self) -> None:
         if self.state is State.AWAITING_HELLO:
             self._advance(Input.HELLO_TIMEOUT)
-            self.hello.set_result(None)
+            self._heard_hello(None)
+
+    def _heard_hello(self, hello: incoming.Hello | None) -> None:
+        if self.hello is not None and not self.hello.done():
+            self.hello.set_result(hello)
 
     def end(self, why: Input, reason: str, retry_after: float = 0.0) -> None:
         """Say goodbye and close with the code the table has for it; what comes after is ignored."""
@@ -117,8 +150,7 @@ class Session:
             self._advance(Input.LOST)
         if self._hello_timer is not None:
             self._hello_timer.cancel()
-        if not self.hello.done():
-            self.hello.set_result(None)
+        self._heard_hello(None)
 
     def placed(self) -> None:
         """The private room was changed: perhaps the player moved, or the session was ended elsewhere."""
@@ -147,18 +179,22 @@ class Session:
     def sector_id(self) -> str | None:
         return self.sector.partition(":")[2] if self.sector else None
 
+    @property
+    def held(self) -> set[str]:
+        return set(self._held)
+
     async def hold(self, room: str) -> None:
         """Have the room followed while this connection lives, and wait until it is loaded. Raises Unavailable."""
         # Each caller waits with a hold of its own: one that gives up lets go of nobody else's.
         await self.node.replication.hold(room)
-        if room in self.held or (self.closed and not self.receiving):
+        if room in self._held or (self.closed and not self.receiving):
             self.node.replication.release(room)
         else:
-            self.held.add(room)
+            self._held = (*self._held, room)
 
     def drop(self, room: str) -> None:
-        if room in self.held:
-            self.held.discard(room)
+        if room in self._held:
+            self._held = tuple(held for held in self._held if held != room)
             self.node.replication.release(room)
 
     def enter(self, room: str, view: View = WHOLE) -> None:
@@ -173,13 +209,16 @@ class Session:
 
     def note_view(self, room: str, view: View | None) -> None:
         """Remember a subscription (None: it was given up), here and for a resume."""
-        before = dict(self.views)
-        if view is None or (view.whole and room in self.home()):
-            self.views.pop(room, None)
-        else:
-            self.views[room] = view
+        before = self.views
+        self._forget_view(room)
+        if view is not None and not (view.whole and room in self.home()):
+            self.views = {**self.views, room: view}
         if self.plays and self.views != before:
             self.node.remember_views(self)
+
+    def _forget_view(self, room: str) -> None:
+        if room in self.views:
+            self.views = {other: view for other, view in self.views.items() if other != room}
 
     def described_views(self) -> dict[str, Any]:
         """The subscriptions as they are kept in the store; none when they are too many."""
@@ -209,7 +248,7 @@ class Session:
                 self.sector = target
                 if old is not None:
                     self.leave(old, "moved")
-                    self.views.pop(old, None)
+                    self._forget_view(old)
                 await self.hold(target)
                 if self.sector == target:
                     self.enter(target)
@@ -264,6 +303,7 @@ class Session:
         except BadMessage as unreadable:
             if self._advance(Input.UNREADABLE) is Action.COMPLAIN:
                 self.send(outgoing.refusal(unreadable, unreadable.message_id))
+                self._unreadable = self._unreadable or UnreadableCount()
                 if self._unreadable.add(now):
                     self.end(Input.UNREADABLE_TOO_OFTEN, "repeated unreadable messages")
         except GameserverError as refusal:
@@ -272,13 +312,13 @@ class Session:
     def _take(self, message: incoming.Incoming) -> None:
         if isinstance(message, incoming.Hello) and self.state is State.AWAITING_HELLO:
             self._advance(Input.HELLO)
-            self.hello.set_result(message)
+            self._heard_hello(message)
         elif self._advance(Input.MESSAGE) is Action.HANDLE:
             if self.welcomed:
                 self._spoke()
                 self._requests.handle(message)
             elif len(self._early) < MAX_EARLY:
-                self._early.append(message)
+                self._early = (*self._early, message)
             else:
                 self.end(Input.FLOODED, "too many messages before the welcome", retry_after=1.0)
 
@@ -289,7 +329,7 @@ class Session:
         """
         self.welcomed = True
         self._retire_token = retire_token
-        early, self._early = self._early, []
+        early, self._early = self._early, ()
         for message in early:
             try:
                 self._requests.handle(message)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 MOST = 3
 WITHIN = 10.0
 
@@ -14,9 +12,9 @@ class UnreadableCount:
     __slots__ = ("_times",)
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=MOST)
+        self._times: tuple[float, ...] = ()
 
     def add(self, now: float) -> bool:
         """Count one; whether it was one too many."""
-        self._times.append(now)
+        self._times = (*self._times, now)[-MOST:]
         return len(self._times) == MOST and now - self._times[0] <= WITHIN
