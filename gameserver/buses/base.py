@@ -222,8 +222,8 @@ class Bus(Protocol):
     async def positions(self, rooms: Sequence[Room]) -> tuple[int, list[int]]:
         """The store's epoch (0 when it is empty) and each room's seq, read at one moment."""
 
-    async def rooms(self) -> list[Room]:
-        """Every room that was ever committed to, sorted."""
+    async def rooms(self, prefix: str = "") -> list[Room]:
+        """Every room that was ever committed to and whose name begins with `prefix`, sorted."""
 
     async def acquire(self, owner: str, ttl: float) -> Lease:
         """Take or renew the lease for `ttl` seconds if it is free or already the owner's; answers who holds it now.

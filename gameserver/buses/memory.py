@@ -96,8 +96,8 @@ class MemoryBus:
     async def positions(self, rooms: Sequence[Room]) -> tuple[int, list[int]]:
         return self._opened().positions(rooms)
 
-    async def rooms(self) -> list[Room]:
-        return self._opened().rooms()
+    async def rooms(self, prefix: str = "") -> list[Room]:
+        return [room for room in self._opened().rooms() if room.startswith(prefix)]
 
     async def acquire(self, owner: str, ttl: float) -> Lease:
         lease = self._opened().acquire(owner, ttl, self._seen_token)

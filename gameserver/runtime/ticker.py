@@ -159,10 +159,14 @@ class Ticker:
     # -- ticking --------------------------------------------------------------------------------------
 
     async def _find_rooms(self) -> None:
-        rooms = await self.bus.rooms()
+        # Not all there are: every player who was ever here has a room.
+        rooms = {
+            prefix: await self.bus.rooms(prefix)
+            for prefix in {tick.rooms.removesuffix("*") for tick in self.game.ticks}
+        }
         now = self.clock.monotonic()
         for tick in self.game.ticks:
-            fitting = [room for room in rooms if matches(tick.rooms, room)]
+            fitting = [room for room in rooms[tick.rooms.removesuffix("*")] if matches(tick.rooms, room)]
             for place, room in enumerate(fitting):
                 key = (tick.name, room)
                 if key in self._tracks:

@@ -14,6 +14,8 @@ from gameserver.runtime.replication import Replication
 log = logging.getLogger("gameserver")
 
 ROOMS_AT_ONCE = 16
+ENTITIES_AT_ONCE = 256
+"""Of one room: a worker has as many sessions in its own as it has players."""
 T = TypeVar("T")
 
 
@@ -41,13 +43,15 @@ class Verifier:
         except Unavailable:
             log.warning("positions cannot be compared: the store does not answer")
         async for room in _in_turns(self._replication.rooms()):
-            self._check_replica(room)
+            await self._check_replica(room)
         async for audience in _in_turns(self._hub.audiences()):
             self.proven += self._hub.verify_room(audience)
         await self._replication.sweep()
 
-    def _check_replica(self, room: str) -> None:
+    async def _check_replica(self, room: str) -> None:
         replica = self._replication.replica(room)
+        while replica is not None and not replica.sum_some(ENTITIES_AT_ONCE):  # noqa: ASYNC110 - nothing is waited for
+            await asyncio.sleep(0)
         if replica is not None and not replica.verified:
             self._replication.stats.drift += 1
             log.error("the replica of %s drifted at %s", room, replica.position)

@@ -98,29 +98,28 @@ class Replica:
 
     def computed_sum(self) -> int:
         """The checksum of what is held, recomputing only entities changed since the last call, or all of a few."""
-        if self._stale is None:
-            if self._total == NOT_SUMMED:
-                self._total = room_sum(self.entities) if len(self.entities) <= FEW else self._sum_each()
-        elif self._stale:
-            self._total = self._sum_stale(self._stale)
+        self.sum_some(len(self.entities) + len(self._sums))
         return self._total
 
-    def _sum_each(self) -> int:
-        """From now on each entity's sum is remembered."""
-        self._sums = {entity: entity_sum(entity, fields) for entity, fields in self.entities.items()}
-        self._stale = set()
-        return sum(self._sums.values()) & MASK
-
-    def _sum_stale(self, stale: set[str]) -> int:
-        entities, sums, total = self.entities, self._sums, self._total
-        for entity in stale:
+    def sum_some(self, most: int) -> bool:
+        """Recompute at most `most` entities for the checksum; whether it is up to date then."""
+        if self._stale is None:
+            if len(self.entities) <= FEW:
+                if self._total == NOT_SUMMED:
+                    self._total = room_sum(self.entities)
+                return True
+            # From now on each entity's sum is remembered.
+            self._sums, self._stale, self._total = {}, set(self.entities), 0
+        entities, sums, stale, total = self.entities, self._sums, self._stale, self._total
+        for _ in range(min(most, len(stale))):
+            entity = stale.pop()
             total -= sums.pop(entity, 0)
             fields = entities.get(entity)
             if fields is not None:
                 sums[entity] = fresh = entity_sum(entity, fields)
                 total += fresh
-        stale.clear()
-        return total & MASK
+        self._total = total & MASK
+        return not stale
 
     @property
     def verified(self) -> bool:

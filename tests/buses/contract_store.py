@@ -108,10 +108,22 @@ class Reading:
         await seat.write(write(B, 0, {"ship:1": {"x": 1}}, sum_change=3_000_000_000))
         await seat.write(write(B, 1, {"ship:2": {"x": 2}}, sum_change=3_000_000_000), say(A, "hello"))
         assert await seat.bus.rooms() == [A, B]
+        assert await seat.bus.rooms("sector:b") == [B]
+        assert await seat.bus.rooms("sector:") == [A, B]
+        assert await seat.bus.rooms("*") == await seat.bus.rooms("sector:[ab]") == []
         assert await seat.bus.positions([B, "nowhere", A]) == (seat.epoch, [2, 0, 1])
         snapshot = await seat.bus.load(B)
         assert (snapshot.epoch, snapshot.seq, snapshot.sum) == (seat.epoch, 2, 6_000_000_000 % 2**32)
         assert await seat.state(B) == {"ship:1": {"x": 1}, "ship:2": {"x": 2}}
+
+    async def test_many_rooms(self, seat: Seat) -> None:
+        """All of them are found, and those of a kind among all."""
+        private = [f"private:{number}" for number in range(3000)]
+        for first in range(0, len(private), 500):
+            await seat.write(*(say(room, "hello") for room in private[first : first + 500]), say(A, "hello"))
+        assert await seat.bus.rooms() == sorted([*private, A])
+        assert await seat.bus.rooms("private:1") == sorted(room for room in private if room.startswith("private:1"))
+        assert await seat.bus.rooms("sector:") == [A]
 
     async def test_following_rooms(self, seat: Seat, seats: Seats) -> None:
         """Snapshots in the order asked for; of each room every commit after its snapshot is seen."""

@@ -162,9 +162,9 @@ class FaultyBus:
         await self._called("positions")
         return await self._bus.positions(rooms)
 
-    async def rooms(self) -> list[str]:
+    async def rooms(self, prefix: str = "") -> list[str]:
         await self._called("rooms")
-        return await self._bus.rooms()
+        return await self._bus.rooms(prefix)
 
     async def acquire(self, owner: str, ttl: float) -> Lease:
         await self._called("acquire")

@@ -21,7 +21,7 @@ from gameserver.state.commit import (
 )
 from gameserver.state.delta import State, apply, difference
 from gameserver.state.position import Position
-from gameserver.state.replica import Receipt, Replica, decode_entities
+from gameserver.state.replica import FEW, Receipt, Replica, decode_entities
 from tests.state.things import EPOCH, states
 
 LATER = EPOCH + 1000
@@ -83,6 +83,36 @@ def test_the_checksum_is_always_the_rooms(start: State, steps: list[tuple[State,
         before = after
     assert replica.computed_sum() == room_sum(before)
     assert replica.computed_sum() == replica.sum
+
+
+@given(states, st.lists(st.tuples(states, st.integers(0, 30)), max_size=6), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+def test_the_checksum_of_a_large_room(start: State, steps: list[tuple[State, int]], few: int) -> None:
+    """Recomputed in portions of any size between commits, also when the room was small before or has become small."""
+    crowd: State = {f"counter:crowd{number}": {"n": number} for number in range(FEW)}
+    replica = Replica("sector:1")
+    replica.load(EPOCH, 4, room_sum(start), copy.deepcopy(start))
+    before = start
+    for seq, (after, most) in enumerate(steps, start=5):
+        after = after | (crowd if seq % 4 != few else {})
+        assert replica.receive(commit_of(seq, before, after)) is Receipt.APPLIED
+        if replica.sum_some(most):
+            assert replica.sum_some(0)
+            assert replica.computed_sum() == room_sum(after)
+        before = after
+    assert replica.computed_sum() == room_sum(before) == replica.sum
+
+
+def test_a_large_room_is_summed_in_portions() -> None:
+    """As many calls as it takes, and then none until something changes."""
+    state: State = {f"counter:{number}": {"n": number} for number in range(100)}
+    replica = Replica("sector:1")
+    replica.load(EPOCH, 1, room_sum(state), state)
+    assert [replica.sum_some(30) for _ in range(4)] == [False, False, False, True]
+    assert replica.verified
+    replica.receive(commit_of(2, state, state | {"counter:7": {"n": 8}, "counter:100": {}}))
+    assert [replica.sum_some(1), replica.sum_some(1)] == [False, True]
+    assert replica.verified
 
 
 @given(states, states)

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
 CHANNELS_AT_ONCE = 500
+SCANNED_AT_ONCE = 1000
 BACKOFF_FIRST = 0.05
 BACKOFF_CAP = 1.0
 PROVEN_AFTER = 1.0
@@ -293,10 +294,19 @@ class RedisBus:
         epoch, *seqs = await self._script("positions", *rooms)
         return epoch, seqs
 
-    async def rooms(self) -> list[Room]:
-        connection, left = await self._live()
-        members = await connection.call("SMEMBERS", f"{self._key}:rooms", deadline=left)
-        return sorted(member.decode() for member in members)
+    async def rooms(self, prefix: str = "") -> list[Room]:
+        # In small portions, and filtered over there: most rooms are those of players who were here once.
+        found: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            connection, left = await self._live()
+            pattern = _glob(prefix) + "*"
+            cursor, some = await connection.call(
+                "SSCAN", f"{self._key}:rooms", cursor, "MATCH", pattern, "COUNT", SCANNED_AT_ONCE, deadline=left
+            )
+            found.update(some)
+            if cursor == b"0":
+                return sorted(member.decode() for member in found)
 
     async def acquire(self, owner: str, ttl: float) -> Lease:
         holder, token = await self._script("acquire", owner, int(ttl * 1000), self._seen_token)
@@ -371,6 +381,11 @@ class RedisBus:
             # One bad publication must not cost the connection, and with it every room.
             self.stats.poison += 1
             logger.exception("a publication of %s could not be taken", room)
+
+
+def _glob(text: str) -> str:
+    """The text as a pattern of Redis that matches nothing else."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in text)
 
 
 def _snapshots(answer: list[Any]) -> list[RoomSnapshot]:
