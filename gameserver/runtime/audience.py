@@ -6,7 +6,7 @@ outbox, marked as each commit is applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gameserver.protocol import outgoing
@@ -14,9 +14,9 @@ from gameserver.protocol.codec import Codec
 from gameserver.protocol.codes import Priority
 from gameserver.rooms.views import View
 from gameserver.runtime.member import Member
+from gameserver.runtime.pending import Pending
 from gameserver.state.backlog import Backlog
-from gameserver.state.commit import Commit, Part
-from gameserver.state.delta import Delta, Sets
+from gameserver.state.commit import Commit
 from gameserver.state.events import EventLog
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
@@ -154,18 +154,6 @@ class Circle:
         return self.audience.priority_of(entity)
 
 
-class Pending:
-    """What happened in a room since its last flush."""
-
-    __slots__ = ("commits", "created", "parts", "signals")
-
-    def __init__(self) -> None:
-        self.commits: list[Commit] = []
-        self.created: set[str] = set()
-        self.parts: list[Part] = []
-        self.signals: dict[str, outgoing.Signal] = {}
-
-
 class Audience:
     """All circles of one room, and the changes since the last flush."""
 
@@ -196,18 +184,19 @@ class Audience:
         """Whether there is nothing at all to be flushed."""
         return self._pending is None
 
-    def _collected(self) -> Pending:
+    def collected(self) -> Pending:
+        """What is due to be shown."""
         if self._pending is None:
             self._pending = Pending()
         return self._pending
 
     @property
     def created(self) -> set[str]:
-        return self._collected().created
+        return self.collected().created
 
     @property
     def signals(self) -> dict[str, outgoing.Signal]:
-        return self._collected().signals
+        return self.collected().signals
 
     @property
     def events(self) -> EventLog:
@@ -233,34 +222,14 @@ class Audience:
 
     def take(self, commit: Commit) -> None:
         """A commit was applied to the replica: collect it for the next flush, mark it for slow members."""
-        created, parts, pending = self.replica.created, commit.parts, self._collected()
-        pending.commits.append(commit)
-        pending.parts += parts
-        if pending.created:
-            for part in parts:
-                pending.created.difference_update(part.dels)
-        if created:
-            pending.created.update(entity for entity in created if entity in self.replica.entities)
+        self.collected().add(commit, self.replica)
+        created = self.replica.created
         slow = [circle for circle in self.circles.values() if circle.slow]
         if slow:
             self._note(commit)
         for circle in slow:
-            for part in parts:
+            for part in commit.parts:
                 circle.backlog.add(*circle.view.of_change(part.dels, part.sets, created), created)
-
-    def change(self) -> tuple[Collection[str], Sets]:
-        """What the commits since the last flush did together: `dels`, applied before `sets`."""
-        parts = self._collected().parts
-        if len(parts) == 1:
-            return parts[0].dels, parts[0].sets
-        delta = Delta()
-        for part in parts:
-            delta.extend(part.dels, part.sets)
-        return delta.dels, delta.sets
-
-    def due_events(self) -> list[outgoing.Event]:
-        """The events of the commits since the last flush, in order."""
-        return [event for commit in self._collected().commits for event in outgoing.events_of(commit)]
 
     def _note(self, commit: Commit) -> None:
         if commit.header.seq > self.events.newest_seq:
@@ -270,12 +239,12 @@ class Audience:
         """Before the first slow member joins: the log begins where the shared path ended."""
         if not any(circle.slow for circle in self.circles.values()):
             self.events.reset(position, self.replica.epoch)
-            for commit in self._collected().commits:
+            for commit in self.collected().commits:
                 if commit.header.seq > position:
                     self._note(commit)
 
     def mark_pending(self, circle: Circle, member: Member, now: float) -> None:
         """What is collected but not flushed is the new outbox's to send."""
-        dels, sets = circle.view.of_change(*self.change(), self.created)
+        dels, sets = circle.view.of_change(*self.collected().change(), self.created)
         if member.outbox is not None and (dels or sets):
             member.outbox.mark(self.room, dels, sets, self.created, now)

@@ -239,18 +239,18 @@ class Hub:
             self._demote_congested()
             self._let_in(audience)
             return
-        pending, created, signals = audience.pending, audience.created, audience.signals
-        change, events = (audience.change(), audience.due_events()) if pending else (((), {}), [])
+        pending = audience.collected()
+        change, events = (pending.change(), pending.events()) if pending.commits else (((), {}), [])
         audience.forget_pending()
         seq = audience.replica.seq
         for circle in audience.circles.values():
             messages: list[outgoing.ServerMessage] = []
-            if pending:
-                dels, sets = circle.view.of_change(*change, created)
+            if pending.commits:
+                dels, sets = circle.view.of_change(*change, pending.created)
                 if dels or sets or events:
                     messages.append(outgoing.delta(audience.room, circle.last, seq, dels, sets, events))
                     circle.last = seq
-            for signal in signals.values():
+            for signal in pending.signals.values():
                 messages.append(signal)
                 for member in circle.slow:
                     self.slow.signal(member, signal)
@@ -345,8 +345,9 @@ class Hub:
         if member.outbox is None:
             if audience.pending:
                 # Held for a sibling, yet nothing may follow `left`.
-                dels, sets = circle.view.of_change(*audience.change(), audience.created)
-                events = audience.due_events()
+                pending = audience.collected()
+                dels, sets = circle.view.of_change(*pending.change(), pending.created)
+                events = pending.events()
                 member.send(outgoing.delta(room, circle.last, audience.replica.seq, dels, sets, events))
             member.send(outgoing.left(room, reason))
         else:
