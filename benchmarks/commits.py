@@ -23,7 +23,7 @@ from gameserver.buses.memory import MemoryBus, MemoryStore
 from gameserver.buses.redis.bus import RedisBus
 from gameserver.context import Context
 from gameserver.runtime.node import Node
-from gameserver.runtime.work import Settled, Work
+from gameserver.runtime.work import FunctionWork, Settled
 from gameserver.state.draft import Draft
 
 PLAYERS = 200
@@ -149,9 +149,9 @@ class Pressure:
 
         run = self._kind(number)
         if self._ticks:
-            work = Work(run, settle, alone=True)
+            work = FunctionWork(run, settle, alone=True)
         else:
-            work = Work(run, settle, player=f"p-{number % PLAYERS}", id=f"i{number}", body=b"12345678")
+            work = FunctionWork(run, settle, player=f"p-{number % PLAYERS}", id=f"i{number}", body=b"12345678")
         self._node.committer.submit(work)
 
 

@@ -40,15 +40,21 @@ class Context:
         self._seed = seed
         self._random: Random | None = None
         self._here = here
-        self.now = now
+        self._now = now
         self.player = player
         self.name = name
         self.team = team
         self.role = role
 
     @property
+    def now(self) -> float:
+        self._draft.varies = True
+        return self._now
+
+    @property
     def random(self) -> Random:
         """Dice seeded per command."""
+        self._draft.varies = True
         if self._random is None:
             self._random = Random(self._seed)
         return self._random

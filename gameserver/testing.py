@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -32,7 +32,7 @@ from gameserver.protocol.codes import Priority
 from gameserver.protocol.incoming import CommandMessage, build_decoder
 from gameserver.rooms.names import CONTROL, GLOBAL, matches, private_room, team_room
 from gameserver.runtime.batch import BatchBuilder
-from gameserver.runtime.work import Work
+from gameserver.runtime.work import FunctionWork, Work
 from gameserver.state.commit import Commit, decode_commit
 from gameserver.state.delta import State
 from gameserver.state.draft import Draft
@@ -246,7 +246,7 @@ class World:
             # A handler may change what it is given, and it runs again.
             command.handler(context, *deepcopy(values))
 
-        return Work(run, _nothing, player=player.id, sender=player.id, lane=int(command.priority))
+        return FunctionWork(run, _nothing, player=player.id, sender=player.id, lane=int(command.priority))
 
     def _read(self, intent: Intent) -> tuple[Command, tuple[Any, ...]]:
         message = self._decode(msgspec.json.encode({"type": intent.command, **intent.arguments}), True)
@@ -265,7 +265,7 @@ class World:
         self._commit_alone(run, int(tick.priority))
 
     def _commit_alone(self, run: Callable[[Draft], object], lane: int = 0) -> None:
-        attempt = _Attempt(WORKER, Work(run, _nothing, lane=lane))
+        attempt = _Attempt(WORKER, FunctionWork(run, _nothing, lane=lane))
         self._prepare(attempt)
         outcome = self._settle(attempt)
         if isinstance(outcome, GameserverError):
@@ -300,7 +300,10 @@ class World:
                 raise
 
         builder, again = (BatchBuilder(self.game.schema, self._replica, {}, lane_of) for _ in range(2))
-        refused, refused_again = (one.run(replace(work, run=run)).refused for one in (builder, again))
+        refused, refused_again = (
+            one.run(FunctionWork(run, _nothing, player=work.player, sender=work.sender, lane=work.lane)).refused
+            for one in (builder, again)
+        )
         if bugs:
             raise bugs[0]
         if refused is None or refused_again is None:

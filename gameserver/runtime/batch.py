@@ -44,13 +44,18 @@ class Group:
         return sorted(self.works + [work for work, _ in self.rejected], key=lambda work: work.serial)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Ran:
-    """What became of one run: exactly one field is set, or none when it joined a group."""
+    """What became of one run: exactly one field is set, or none when it joined a group. `idle` is a run that has
+    neither effect nor cause: it touched no room, no clock and no dice."""
 
+    idle: bool = False
     refused: GameserverError | None = None
     missing: str | None = None
     postponed: bool = False
+
+
+_IDLE, _JOINED = Ran(idle=True), Ran()
 
 
 class BatchBuilder:
@@ -98,8 +103,10 @@ class BatchBuilder:
         except Exception as bug:
             log.exception("game code failed")
             return Ran(refused=GameserverError(f"the game failed: {type(bug).__name__}"))
+        if draft.untouched and work.player not in self._of_player:
+            return _IDLE
         self._accept(work, draft, writes)
-        return Ran()
+        return _JOINED
 
     def _accept(self, work: Work, draft: Draft, writes: Writes) -> None:
         places = [(room, entity) for room, changed in writes.items() for entity in changed]
@@ -207,7 +214,7 @@ class BatchBuilder:
 
     def for_bus(self, group: Group, worker: str) -> BusGroup:
         """The group as the bus takes it."""
-        keys = [CommandKey(work.player, work.id, work.body, work.changed) for work in group.works if work.id]
+        keys = [CommandKey(work.player, work.id, work.body(), work.changed) for work in group.works if work.id]
         claimant = next((work for work in group.works if work.conflicts > 1), None)
         return BusGroup(
             rooms=group.footprint.changes(self._replica_of, NO_BASE),

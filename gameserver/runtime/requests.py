@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from gameserver.context import Context
-from gameserver.errors import Forbidden, GameserverError, NotFound, RateLimited, Rejected, Unavailable
+from gameserver.errors import Forbidden, GameserverError, NotFound, RateLimited, Unavailable
 from gameserver.protocol import incoming, outgoing
 from gameserver.rooms.access import may_join, may_publish
 from gameserver.rooms.views import View
-from gameserver.runtime.work import Settled, Work
+from gameserver.runtime.commands import CommandWork
 from gameserver.sessions.quality import Tier
 from gameserver.sessions.ratelimit import Rate, TokenBucket
-from gameserver.state.draft import Draft
 from gameserver.state.signal import encode_signal
 
 if TYPE_CHECKING:
@@ -85,51 +82,12 @@ class Requests:
             session.send(outgoing.refusal(refusal, message.id))
             return
         self._open_commands += 1
-        node.committer.submit(self._work(message))
+        clock = node.clock
+        node.committer.submit(CommandWork(session, self, command, message, clock.wall(), clock.seed()))
 
-    def _work(self, message: incoming.CommandMessage) -> Work:
-        claims, clock = self._session.claims, self._node.clock
-        command = self._node.game.commands[message.name]
-        now, seed, values = clock.wall(), clock.seed(), message.values
-        composite = any(type(value) in (list, dict) for value in values)
-
-        def run(draft: Draft) -> None:
-            context = Context(
-                draft,
-                now=now,
-                seed=seed,
-                player=claims.player,
-                name=claims.name,
-                team=claims.team,
-                role=claims.role,
-            )
-            # A handler may change what it is given, and it may run again.
-            command.handler(context, *(deepcopy(values) if composite else values))
-
-        def settle(settled: Settled) -> None:
-            self._answer(message.id, settled)
-
-        return Work(
-            run,
-            settle,
-            player=claims.player,
-            id=incoming.id_key(message.id) if message.id is not None else "",
-            body=message.body_hash() if message.id is not None else b"",
-            sender=claims.player,
-            lane=int(command.priority),
-        )
-
-    def _answer(self, message_id: int | str | None, settled: Settled) -> None:
+    def closed_command(self) -> None:
+        """One of them has been answered."""
         self._open_commands -= 1
-        if isinstance(settled, GameserverError):
-            try:
-                self._session.send(outgoing.refusal(settled, message_id))
-            except (TypeError, ValueError):
-                # The game gave its refusal details that no encoding carries.
-                self._session.send(outgoing.refusal(Rejected(settled.code, settled.message), message_id))
-                raise
-        elif message_id is not None:
-            self._session.send(outgoing.command_ack(message_id, settled))
 
     # -- rooms -------------------------------------------------------------------------------------------
 

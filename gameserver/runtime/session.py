@@ -310,14 +310,16 @@ class Session:
             self.send(outgoing.refusal(refusal, refusal.message_id))
 
     def _take(self, message: incoming.Incoming) -> None:
-        if isinstance(message, incoming.Hello) and self.state is State.AWAITING_HELLO:
+        if self.welcomed and self.state is State.LIVE:
+            # What the table answers to every message then: nearly all messages come this way.
+            if self._retire_token:
+                self._spoke()
+            self._requests.handle(message)
+        elif isinstance(message, incoming.Hello) and self.state is State.AWAITING_HELLO:
             self._advance(Input.HELLO)
             self._heard_hello(message)
         elif self._advance(Input.MESSAGE) is Action.HANDLE:
-            if self.welcomed:
-                self._spoke()
-                self._requests.handle(message)
-            elif len(self._early) < MAX_EARLY:
+            if len(self._early) < MAX_EARLY:
                 self._early = (*self._early, message)
             else:
                 self.end(Input.FLOODED, "too many messages before the welcome", retry_after=1.0)
@@ -339,9 +341,8 @@ class Session:
         self.placed()
 
     def _spoke(self) -> None:
-        if self._retire_token:
-            self._retire_token = False
-            self.node.retire_token(self)
+        self._retire_token = False
+        self.node.retire_token(self)
 
     # -- quality -----------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from gameserver.rooms.names import CONTROL, GLOBAL, matches
 from gameserver.runtime.clock import Clock
 from gameserver.runtime.committer import Committer
 from gameserver.runtime.replication import Replication
-from gameserver.runtime.work import Settled, Work
+from gameserver.runtime.work import FunctionWork, Settled
 from gameserver.state.draft import Draft
 
 log = logging.getLogger("gameserver")
@@ -222,7 +222,7 @@ class Ticker:
             track.busy = False
             self._count(settled, track)
 
-        self.committer.submit(Work(run, settle, fence=self._token, alone=True, lane=int(tick.priority)))
+        self.committer.submit(FunctionWork(run, settle, fence=self._token, alone=True, lane=int(tick.priority)))
 
     def _count(self, settled: Settled, track: _Track) -> None:
         self.stats.ticks += 1

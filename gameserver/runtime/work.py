@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from gameserver.errors import GameserverError
 from gameserver.state.draft import Draft
@@ -15,31 +15,62 @@ Settled = dict[str, int] | GameserverError
 """The new seq of every room it changed, or why it was refused."""
 
 
-@dataclass(slots=True)
-class Work:
-    """`run(draft)` is a pure function of what it reads, and may be called several times.
-
-    `settle` is called exactly once. Works of one `player` are committed in the order they came. With an `id`
-    (typed, see `gameserver.protocol.incoming.id_key`) the work is applied at most once, however often and wherever it
-    is sent. `fence` is the lease's token it needs. Work that is `alone` shares its group with nobody who does not
+class Work(ABC):
+    """Works of one `player` are committed in the order they came. With an `id` (typed, see
+    `gameserver.protocol.incoming.id_key`) the work is applied at most once, however often and wherever it is
+    sent. `fence` is the lease's token it needs. Work that is `alone` shares its group with nobody who does not
     depend on it.
+
+    `serial`, `conflicts` and `refusals` are the committer's; `changed` are the rooms the last run changed.
     """
 
-    run: Callable[[Draft], object]
-    settle: Callable[[Settled], None]
-    player: str = ""
-    id: str = ""
-    body: bytes = b""
-    fence: int = 0
-    alone: bool = False
-    sender: str | None = None
-    lane: int = 3
-    serial: int = 0
-    conflicts: int = 0
-    refusals: int = 0
-    changed: list[str] = field(default_factory=list)
-    """The rooms the last run changed."""
-    answered: bool = False
+    __slots__ = (
+        "alone",
+        "answered",
+        "changed",
+        "conflicts",
+        "fence",
+        "id",
+        "lane",
+        "player",
+        "refusals",
+        "sender",
+        "serial",
+    )
+
+    def __init__(
+        self,
+        *,
+        player: str = "",
+        id: str = "",
+        fence: int = 0,
+        alone: bool = False,
+        sender: str | None = None,
+        lane: int = 3,
+    ) -> None:
+        self.player = player
+        self.id = id
+        self.fence = fence
+        self.alone = alone
+        self.sender = sender
+        self.lane = lane
+        self.serial = 0
+        self.conflicts = 0
+        self.refusals = 0
+        self.changed: list[str] = []
+        self.answered = False
+
+    @abstractmethod
+    def run(self, draft: Draft) -> object:
+        """A pure function of what it reads; may be called several times."""
+
+    @abstractmethod
+    def settle(self, settled: Settled) -> None:
+        """Called exactly once."""
+
+    def body(self) -> bytes:
+        """What tells this work from another of the same id, 8 bytes; asked for only when it is committed."""
+        return b""
 
     def answer(self, settled: Settled) -> None:
         """Call `settle`, the first time. What goes wrong in it is nothing to those who are answered after it."""
@@ -50,3 +81,36 @@ class Work:
             self.settle(settled)
         except Exception:
             log.exception("an answer could not be given")
+
+
+class FunctionWork(Work):
+    """Work that is given by two functions."""
+
+    __slots__ = ("_body", "_run", "_settle")
+
+    def __init__(
+        self,
+        run: Callable[[Draft], object],
+        settle: Callable[[Settled], None],
+        *,
+        body: bytes = b"",
+        player: str = "",
+        id: str = "",
+        fence: int = 0,
+        alone: bool = False,
+        sender: str | None = None,
+        lane: int = 3,
+    ) -> None:
+        super().__init__(player=player, id=id, fence=fence, alone=alone, sender=sender, lane=lane)
+        self._run = run
+        self._settle = settle
+        self._body = body
+
+    def run(self, draft: Draft) -> object:
+        return self._run(draft)
+
+    def settle(self, settled: Settled) -> None:
+        self._settle(settled)
+
+    def body(self) -> bytes:
+        return self._body

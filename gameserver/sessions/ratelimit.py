@@ -48,14 +48,18 @@ class TokenBucket:
 
         Infinite when `n` is more than the bucket ever holds.
         """
+        tokens, elapsed = self._tokens, now - self._at
         # A clock that went backwards gives nothing and takes nothing.
-        elapsed = max(0.0, now - self._at)
+        if elapsed > 0:
+            tokens += elapsed * self._rate
+            if tokens > self._burst:
+                tokens = self._burst
         self._at = now
-        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
-        if n <= self._tokens:
-            self._tokens -= n
+        if n <= tokens:
+            self._tokens = tokens - n
             return 0.0
-        return (n - self._tokens) / self._rate if n <= self._burst else math.inf
+        self._tokens = tokens
+        return (n - tokens) / self._rate if n <= self._burst else math.inf
 
 
 class KeyedBuckets:

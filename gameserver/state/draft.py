@@ -175,6 +175,13 @@ class Draft:
         self.lane = lane
         self.lane_of = lane_of
         self.rooms: dict[str, RoomDraft] = {}
+        self.varies = False
+        """Whether the clock was looked at, or dice were rolled: sent again, the same command may do something else."""
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing came of the run, nor ever would of the same command."""
+        return not self.rooms and not self.varies
 
     def room(self, name: str) -> RoomDraft:
         """The room's draft; nothing needs to be loaded until something is read."""

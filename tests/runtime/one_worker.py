@@ -16,7 +16,7 @@ from gameserver.runtime.batch import BatchBuilder
 from gameserver.runtime.committer import Committer
 from gameserver.runtime.replication import Replication
 from gameserver.runtime.supervise import Supervisor
-from gameserver.runtime.work import Settled, Work
+from gameserver.runtime.work import FunctionWork, Settled, Work
 from gameserver.state.commit import Commit
 from gameserver.state.delta import State
 from gameserver.state.draft import Draft
@@ -102,7 +102,7 @@ class OneWorker:
 
     def submit(self, name: str, run: Callable[[Draft], None], **more: Any) -> Work:
         """Hand in a work; `settled` gets its answer under this name."""
-        work = Work(run, lambda settled: self.settled.append((name, settled)), **more)
+        work = FunctionWork(run, lambda settled: self.settled.append((name, settled)), **more)
         self.committer.submit(work)
         return work
 
@@ -154,7 +154,7 @@ class Outsider:
         """As often as others' claims turn it away."""
         for _ in range(CLAIM_REFUSALS + 1):
             builder = BatchBuilder(SCHEMA, self._load, {}, lane_of)
-            builder.run(Work(run, lambda settled: None))
+            builder.run(FunctionWork(run, lambda settled: None))
             self.number += 1
             groups = [builder.for_bus(group, self.name) for group in builder.groups]
             reply = self.store.commit(self.name, Batch(self.store.epoch(), self.number, groups))

@@ -49,7 +49,7 @@ async def test_an_answer_that_cannot_be_given(worker: OneWorker, outsider: Outsi
         raise TypeError("no place on the wire")
 
     faulty = worker.submit("faulty", setting(ROOM, "counter:0", n=1))
-    faulty.settle = fail
+    faulty._settle = fail
     worker.submit("other", setting(ROOM, "counter:1", n=1))
     await until(lambda: worker.answer("other"))
     assert stored(store, ROOM, "counter:0") == stored(store, ROOM, "counter:1") == {"n": 1}

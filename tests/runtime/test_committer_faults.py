@@ -228,7 +228,7 @@ class Crowd:
         self.done += settled is not None
         if self.going:
             run = adding(ROOM, f"counter:{self._random.randrange(20)}")
-            self.worker.committer.submit(module.Work(run, self._next))
+            self.worker.committer.submit(module.FunctionWork(run, self._next))
 
 
 async def starve(store: MemoryStore) -> tuple[int | None, int]:
