@@ -98,7 +98,8 @@ class Replica:
 
     def computed_sum(self) -> int:
         """The checksum of what is held, recomputing only entities changed since the last call, or all of a few."""
-        self.sum_some(len(self.entities) + len(self._sums))
+        # What was deleted before it was ever summed is among the stale, and nowhere else.
+        self.sum_some(len(self.entities if self._stale is None else self._stale))
         return self._total
 
     def sum_some(self, most: int) -> bool:
