@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard
 
 from gameserver.errors import InvalidArgument
@@ -63,7 +64,12 @@ class RoomName(NamedTuple):
 
 def read_room(name: Any) -> RoomName | None:
     """The room's name taken apart, or None for what names no room."""
-    match = _split(name) if type(name) is str else None
+    return _read(name) if type(name) is str else None
+
+
+@lru_cache(maxsize=1 << 14)
+def _read(name: str) -> RoomName | None:
+    match = _split(name)
     if match is None:
         return None
     single, kind, room_id = match.groups()

@@ -109,19 +109,22 @@ class BatchBuilder:
         return _JOINED
 
     def _accept(self, work: Work, draft: Draft, writes: Writes) -> None:
-        places = [(room, entity) for room, changed in writes.items() for entity in changed]
         group = self._group_for(work, draft)
         group.works.append(work)
         group.fence = group.fence or work.fence
         group.footprint.add(draft, writes, self.size)
         work.changed = [room for room, drafted in draft.rooms.items() if room in writes or drafted.events]
         for room, changed in writes.items():
-            if self._recruits(room, changed):
+            if draft.rooms[room].recruits:
                 self._recruited.setdefault(room, set()).add(group)
-            self._pending.setdefault(room, {}).update(changed)
-        for place in places:
-            self._writer[place] = group
-        group.wrote.extend(places)
+            pending = self._pending.get(room)
+            if pending is None:
+                pending = self._pending[room] = {}
+            for entity, content in changed.items():
+                pending[entity] = content
+                place = (room, entity)
+                self._writer[place] = group
+                group.wrote.append(place)
         if work.player:
             self._of_player[work.player] = group
         if work.id:
@@ -142,14 +145,6 @@ class BatchBuilder:
             self._of_player[work.player] = group
         self.size += 1
         return Ran()
-
-    def _recruits(self, room: str, changed: dict[str, Content | None]) -> bool:
-        members = self._replica_of(room).entities
-        pending = self._pending.get(room, {})
-        return any(
-            (pending[entity] is not None if entity in pending else entity in members) != (content is not None)
-            for entity, content in changed.items()
-        )
 
     def _seen(self, draft: Draft) -> set[Group]:
         """The groups whose uncommitted writes the run may have seen."""

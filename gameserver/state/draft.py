@@ -7,19 +7,20 @@ dropped leaves no trace: it is the savepoint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from typing import Any
 
 from gameserver.errors import GameserverError, InvalidValue, NotFound
 from gameserver.state.commit import Event
-from gameserver.state.entities import check_entity_id, kind_of
-from gameserver.state.kinds import Schema
+from gameserver.state.entities import check_entity_id
+from gameserver.state.kinds import Kind, Schema
 from gameserver.state.replica import Replica
 from gameserver.state.values import free_form
 
 Content = dict[str, Any]
 Pending = Mapping[str, Mapping[str, Content | None]]
 """Room to entity to its uncommitted content (None: deleted) in the batch being built."""
+_NOTHING_PENDING: Mapping[str, Content | None] = {}
 
 
 class RoomNotLoaded(GameserverError):
@@ -38,16 +39,40 @@ class RoomDraft:
     Objects are private copies: assign to their attributes, and that is the delta.
     """
 
+    __slots__ = (
+        "_before",
+        "_deleted",
+        "_draft",
+        "_handed",
+        "_pending",
+        "_replica",
+        "events",
+        "membership",
+        "names",
+        "recruits",
+        "room",
+    )
+
     def __init__(self, room: str, draft: Draft) -> None:
         self.room = room
         self._draft = draft
         self._replica: Replica | None = None
-        self._handed: dict[str, Any] = {}
-        self._deleted: set[str] = set()
-        self._created: set[str] = set()
-        self.read: set[str] = set()
+        self._pending = draft.pending.get(room, _NOTHING_PENDING)
+        self._handed: dict[str, tuple[Kind, Any]] = {}
+        self._before: dict[str, Content | None] = {}
+        """What each entity that was asked for held before this draft."""
+        self._deleted: tuple[str, ...] = ()
         self.membership = False
-        self.events: list[Event] = []
+        self.events: tuple[Event, ...] = ()
+        self.names: dict[str, list[str]] = {}
+        """After `writes`: of each entity that was changed and not created, the fields in which it may differ."""
+        self.recruits = False
+        """After `writes`: whether entities were created or deleted."""
+
+    @property
+    def read(self) -> Set[str]:
+        """The entities this draft depends on."""
+        return self._before.keys()
 
     def __getitem__(self, entity: str) -> Any:
         """Raises NotFound when there is no such entity."""
@@ -58,13 +83,15 @@ class RoomDraft:
 
     def get(self, entity: str) -> Any:
         """The entity's object, or None."""
-        thing = self._handed.get(entity)
-        if thing is not None:
-            return thing
+        handed = self._handed.get(entity)
+        if handed is not None:
+            return handed[1]
         content = self._content(entity)
         if content is None or entity in self._deleted:
             return None
-        thing = self._handed[entity] = self._draft.schema.kind(entity).thaw(content)
+        kind = self._draft.schema.kind(entity)
+        thing = kind.thaw(content)
+        self._handed[entity] = kind, thing
         return thing
 
     def __contains__(self, entity: str) -> bool:
@@ -75,12 +102,17 @@ class RoomDraft:
     def ids(self, kind: str | None = None) -> list[str]:
         """The ids of all entities, or of one kind, in order. Depends on every creation and deletion in the room."""
         self.membership = True
-        pending = self._draft.pending.get(self.room, {})
-        present = {entity for entity in self._loaded().entities if pending.get(entity, True) is not None}
-        present.update(entity for entity, content in pending.items() if content is not None)
-        present.update(self._handed)
-        present -= self._deleted
-        return sorted(entity for entity in present if kind is None or kind_of(entity) == kind)
+        present: Collection[str] = self._loaded().entities
+        pending = self._pending
+        if pending or self._handed or self._deleted:
+            present = {entity for entity in present if pending.get(entity, True) is not None}
+            present.update(entity for entity, content in pending.items() if content is not None)
+            present.update(self._handed)
+            present.difference_update(self._deleted)
+        if kind is None:
+            return sorted(present)
+        prefix = f"{kind}:"
+        return sorted(entity for entity in present if entity.startswith(prefix) or entity == kind)
 
     def all(self, kind: str) -> Iterator[tuple[str, Any]]:
         """Every entity of a kind as (id, object)."""
@@ -98,9 +130,9 @@ class RoomDraft:
         kind = self._draft.schema.kind(entity)
         thing = kind.create(content)
         kind.freeze(thing, None)
-        self._handed[entity] = thing
-        self._created.add(entity)
-        self._deleted.discard(entity)
+        self._handed[entity] = kind, thing
+        if entity in self._deleted:
+            self._deleted = tuple(each for each in self._deleted if each != entity)
         return thing
 
     def delete(self, entity: str) -> None:
@@ -108,8 +140,7 @@ class RoomDraft:
         if entity not in self:
             raise NotFound(f"there is no {entity!r} in {self.room}")
         self._handed.pop(entity, None)
-        self._created.discard(entity)
-        self._deleted.add(entity)
+        self._deleted += (entity,)
 
     def discard(self, entity: str) -> None:
         """Delete the entity if it exists."""
@@ -119,7 +150,7 @@ class RoomDraft:
     def event(self, name: str, /, priority: str | int | None = None, **data: Any) -> None:
         """Append an event to the room's log, in the lane of the command unless `priority` says otherwise."""
         lane = self._draft.lane if priority is None else self._draft.lane_of(priority)
-        self.events.append(Event(name, free_form(data), self._draft.sender, lane))
+        self.events += (Event(name, free_form(data), self._draft.sender, lane),)
 
     def _loaded(self) -> Replica:
         if self._replica is None:
@@ -128,11 +159,13 @@ class RoomDraft:
 
     def _content(self, entity: str) -> Content | None:
         """What the entity holds before this draft; the question itself is recorded as a read."""
-        self.read.add(entity)
-        pending = self._draft.pending.get(self.room)
-        if pending is not None and entity in pending:
-            return pending[entity]
-        return self._loaded().entities.get(entity)
+        before = self._before
+        if entity in before:
+            return before[entity]
+        pending = self._pending
+        content = pending[entity] if entity in pending else self._loaded().entities.get(entity)
+        before[entity] = content
+        return content
 
     def writes(self) -> dict[str, Content | None]:
         """What this draft changed: entity to its whole new content, or None when deleted.
@@ -140,14 +173,21 @@ class RoomDraft:
         Raises InvalidValue for a value that may not enter state.
         """
         changed: dict[str, Content | None] = {}
+        before = self._before
         for entity in self._deleted:
-            if self._content(entity) is not None:
+            if before[entity] is not None:
                 changed[entity] = None
-        for entity, thing in self._handed.items():
-            before = self._content(entity)
-            after = self._draft.schema.kind(entity).freeze(thing, before)
-            if after is not None:
-                changed[entity] = after
+                self.recruits = True
+        for entity, (kind, thing) in self._handed.items():
+            content = before[entity]
+            compared = kind.compare(thing, content)
+            if compared is None:
+                continue
+            changed[entity] = compared[0]
+            if content is None:
+                self.recruits = True
+            else:
+                self.names[entity] = compared[1]
         return changed
 
 
@@ -157,6 +197,8 @@ class Draft:
     `replica_of(room)` gives a loaded replica or raises RoomNotLoaded; `sender` becomes the `from` of events;
     `lane` is their default priority.
     """
+
+    __slots__ = ("lane", "lane_of", "pending", "replica_of", "rooms", "schema", "sender", "varies")
 
     def __init__(
         self,

@@ -6,13 +6,13 @@ computed at its end, from the replicas (the state before the batch) and its fina
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from gameserver.state.checksum import MASK, change_sum
+from gameserver.state.checksum import MASK, change_sum, changed_fields
 from gameserver.state.commit import Event, Part, encode_part
 from gameserver.state.delta import difference
 from gameserver.state.draft import Content, Draft
@@ -27,9 +27,25 @@ class RoomFootprint:
 
     reads: set[str] = field(default_factory=set)
     writes: dict[str, Content | None] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Of each written entity that was neither created nor deleted by any run: the fields that may differ."""
     membership: bool = False
     events: list[tuple[int, Event]] = field(default_factory=list)
     siblings: set[str] = field(default_factory=set)
+
+    def write(self, written: Mapping[str, Content | None], names: Mapping[str, list[str]]) -> None:
+        """Take in what one run wrote; `names` as `RoomDraft.names`."""
+        for entity, content in written.items():
+            changed = names.get(entity)
+            if entity not in self.writes:
+                if changed is not None:
+                    self.names[entity] = changed
+            elif changed is None or entity not in self.names:
+                # Created or deleted by one run or the other: everything may differ.
+                self.names.pop(entity, None)
+            elif changed != self.names[entity]:
+                self.names[entity] = list(dict.fromkeys(self.names[entity] + changed))
+            self.writes[entity] = content
 
 
 @dataclass(slots=True)
@@ -65,11 +81,15 @@ class Footprint:
             footprint = self.rooms.get(room)
             if footprint is None:
                 footprint = self.rooms[room] = RoomFootprint()
-            footprint.reads |= drafted.read
-            footprint.membership |= drafted.membership
-            footprint.writes.update(writes.get(room, {}))
-            footprint.events.extend((order, event) for event in drafted.events)
-            if len(changed) > 1 and (writes.get(room) or drafted.events):
+            footprint.reads.update(drafted.read)
+            if drafted.membership:
+                footprint.membership = True
+            written = writes.get(room)
+            if written:
+                footprint.write(written, drafted.names)
+            if drafted.events:
+                footprint.events.extend((order, event) for event in drafted.events)
+            if len(changed) > 1 and (written or drafted.events):
                 footprint.siblings.update(changed)
 
     def absorb(self, other: Footprint) -> None:
@@ -79,6 +99,7 @@ class Footprint:
             ours.reads |= theirs.reads
             ours.membership |= theirs.membership
             ours.writes.update(theirs.writes)
+            ours.names.update(theirs.names)
             ours.events.extend(theirs.events)
             ours.siblings |= theirs.siblings
 
@@ -110,16 +131,22 @@ class Footprint:
             reads = {entity: entity in entities for entity in footprint.reads}
             for entity, after in footprint.writes.items():
                 before = entities.get(entity)
-                if not _changes(part, entity, before, after):
-                    continue
-                blobs[entity] = None if after is None else _encode(after)
-                total += change_sum(entity, before, after)
-                membership_changed |= (before is None) != (after is None)
+                names = footprint.names.get(entity)
+                if before and after and names is not None:
+                    fields, change = changed_fields(entity, before, after, names)
+                    if fields:
+                        part.sets[entity] = fields
+                        blobs[entity] = _encode(after)
+                        total += change
+                elif _changes(part, entity, before, after):
+                    blobs[entity] = None if after is None else _encode(after)
+                    total += change_sum(entity, before, after)
+                    membership_changed |= (before is None) != (after is None)
         if footprint.events:
             footprint.events.sort(key=_order)
             part.events = [event for _, event in footprint.events]
-        change = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
-        return change, part
+        made = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
+        return made, part
 
 
 def _order(item: tuple[int, Event]) -> int:

@@ -22,6 +22,7 @@ f32 = Annotated[float, F32_MARK]
 
 _SIMPLE: dict[Any, FieldType] = {int: "int", float: "float", str: "str", bool: "bool", list: "list", dict: "map"}
 _MUTABLE = (list, dict)
+_ABSENT: Any = object()
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Field:
 class Kind:
     """A kind of entity: its class, its fields, and the lane its changes travel in."""
 
-    __slots__ = ("cls", "fields", "name", "priority")
+    __slots__ = ("_defaults", "_mutable", "cls", "fields", "name", "priority")
 
     def __init__(self, name: str, cls: type, priority: int) -> None:
         self.name = name
@@ -52,16 +53,19 @@ class Kind:
             for field, annotation in hints.items()
             if get_origin(annotation) is not typing.ClassVar
         }
+        self._defaults = {name: field.default for name, field in self.fields.items()}
+        self._mutable = [name for name, field in self.fields.items() if field.type in ("list", "map")]
 
     def thaw(self, content: Mapping[str, Any]) -> Any:
         """A new object with the entity's content; changing it changes nothing else."""
         thing: Any = object.__new__(self.cls)
-        attributes = thing.__dict__
-        for name, field in self.fields.items():
-            value = content.get(name)
-            if value is None:
-                value = field.default
-            attributes[name] = _copied(value) if type(value) in _MUTABLE else value
+        attributes = {**self._defaults, **content}
+        if len(attributes) != len(self._defaults):
+            # What an older declaration left behind is not shown.
+            attributes = {name: attributes[name] for name in self._defaults}
+        for name in self._mutable:
+            attributes[name] = _copied(attributes[name])
+        thing.__dict__ = attributes
         return thing
 
     def freeze(self, thing: Any, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -69,28 +73,59 @@ class Kind:
 
         Raises InvalidValue, naming kind and field, for what is not declared or does not fit.
         """
+        changed = self.compare(thing, before)
+        return None if changed is None else changed[0]
+
+    def compare(self, thing: Any, before: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]] | None:
+        """As `freeze`, with the names of all fields in which the content may differ from `before`, each once."""
         content = before or {}
-        after: dict[str, Any] = {}
-        changed = before is None
-        for name, value in thing.__dict__.items():
+        attributes = thing.__dict__
+        # An object that was only looked at holds the very values it was given.
+        touched = [name for name, value in attributes.items() if value is not content.get(name, _ABSENT)]
+        if not touched and len(attributes) == len(self.fields) and before is not None:
+            return None
+        changed, filled, after = self._changes(attributes, content, touched)
+        names = changed + filled
+        if len(attributes) < len(self.fields):
+            names += (gone := [name for name in content if name in self.fields and name not in attributes])
+            changed = changed or gone
+        if not changed and before is not None:
+            return None
+        # What is not declared any more goes with the first change.
+        names += [name for name in content if name not in self.fields]
+        return after, names
+
+    def _changes(
+        self, attributes: dict[str, Any], content: Mapping[str, Any], touched: list[str]
+    ) -> tuple[list[str], list[str], dict[str, Any]]:
+        """Fields that differ, fields that were absent and have their default, and the whole new content."""
+        changed: list[str] = []
+        filled: list[str] = []
+        after = dict(attributes)
+        for name in touched:
             field = self.fields.get(name)
             if field is None:
                 raise InvalidValue(f"{self.name} has no field {name!r}")
-            old = content.get(name, field.default)
+            value = attributes[name]
             if value is None:
                 if not field.optional:
                     raise InvalidValue(f"{self.name}.{name} may not be None")
-            elif value is old and type(value) not in _MUTABLE:
-                after[name] = value
-            else:
-                try:
-                    after[name] = normalise(field.type, value)
-                except InvalidValue as error:
-                    raise InvalidValue(f"{self.name}.{name}: {error.message}") from None
-                changed = changed or not identical(after[name], old)
-        if not changed:
-            changed = any(name in self.fields and name not in after for name in content)
-        return after if changed else None
+                del after[name]
+                if name in content:
+                    changed.append(name)
+                continue
+            if value is field.default and name not in content and type(value) not in _MUTABLE:
+                filled.append(name)
+                continue
+            try:
+                after[name] = normalise(field.type, value)
+            except InvalidValue as error:
+                raise InvalidValue(f"{self.name}.{name}: {error.message}") from None
+            if not identical(after[name], content.get(name, field.default)):
+                changed.append(name)
+            elif name not in content:
+                filled.append(name)
+        return changed, filled, after
 
     def create(self, content: Mapping[str, Any]) -> Any:
         """A new object with the defaults overlaid by `content`. Raises InvalidValue for a missing required field."""

@@ -29,13 +29,16 @@ _float32 = struct.Struct("<f")
 
 def canonical(value: Value) -> bytes:
     """The canonical MessagePack of a valid value."""
-    if type(value) is float:
+    kind = type(value)
+    if kind is int or kind is str:
+        return _encode(value)
+    if kind is float:
         if value.is_integer() and -MAX_INTEGER <= value <= MAX_INTEGER:
             return _encode(int(value))
         return _encode(value)
-    if type(value) is list:
+    if kind is list:
         return _array_header(len(value)) + b"".join(map(canonical, value))
-    if type(value) is dict:
+    if kind is dict:
         return _canonical_map(value)
     return _encode(value)
 
