@@ -6,7 +6,7 @@ outbox, marked as each commit is applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from gameserver.protocol import outgoing
@@ -21,6 +21,9 @@ from gameserver.state.events import EventLog
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
+Awaited = dict[tuple[str, int], set[str]]
+"""Commits, and the siblings of each that are not applied yet."""
+
 
 class Circle:
     """Members with one view of one room. `last` is the seq up to which the shared path has sent.
@@ -29,16 +32,16 @@ class Circle:
     in the room of their own: what only slow members or several need is made when it is needed.
     """
 
-    __slots__ = ("_backlog", "_snapshots", "_writes", "audience", "healthy", "last", "slow", "view")
+    __slots__ = ("_backlog", "_slow", "_snapshots", "_writes", "audience", "healthy", "last", "view")
 
     def __init__(self, audience: Audience, view: View) -> None:
         self.audience = audience
         self.view = view
         self.last = audience.replica.seq
-        self.healthy: dict[Codec, dict[Member, None]] = {}
+        self.healthy: dict[Member, None] = {}
         self._writes: dict[Codec, list[Callable[[bytes], None]]] | None = None
         """Of the healthy members' channels; made anew after a change of who they are."""
-        self.slow: dict[Member, int] = {}
+        self._slow: dict[Member, int] | None = None
         """Slow members, and up to where of the backlog their outboxes know."""
         self._backlog: Backlog | None = None
         self._snapshots: dict[Codec, tuple[Position, bytes]] | None = None
@@ -50,8 +53,9 @@ class Circle:
             self._backlog = Backlog()
         return self._backlog
 
-    def healthy_members(self) -> list[Member]:
-        return [member for members in self.healthy.values() for member in members]
+    @property
+    def slow(self) -> Collection[Member]:
+        return self._slow or ()
 
     @property
     def empty(self) -> bool:
@@ -61,38 +65,37 @@ class Circle:
         """Put the member where its health says."""
         if member.outbox is None:
             self._wake(member)
-            self.healthy.setdefault(member.codec, {})[member] = None
+            self.healthy[member] = None
             self._writes = None
         else:
             self._unshare(member)
-            self.slow[member] = self.backlog.cursor()
+            self._slow = self._slow or {}
+            self._slow[member] = self.backlog.cursor()
 
     def _wake(self, member: Member) -> None:
-        self.slow.pop(member, None)
-        if not self.slow:
-            self._backlog = None
+        if self._slow is not None:
+            self._slow.pop(member, None)
+            if not self._slow:
+                self._slow = self._backlog = None
 
     def mark(self, member: Member, now: float) -> None:
         """Tell the slow member's outbox what changed since it was told last."""
-        if member.outbox is None:
+        if member.outbox is None or self._slow is None:
             return
-        for change in self.backlog.since(self.slow[member]):
+        for change in self.backlog.since(self._slow[member]):
             if change.too_large:
                 member.outbox.reset(self.room, now)
             member.outbox.mark(self.room, change.delta.dels, change.delta.sets, change.created, now)
-        self.slow[member] = self.backlog.cursor()
+        self._slow[member] = self.backlog.cursor()
 
     def remove(self, member: Member) -> None:
         self._wake(member)
         self._unshare(member)
 
     def _unshare(self, member: Member) -> None:
-        members = self.healthy.get(member.codec)
-        if members is not None and member in members:
-            del members[member]
+        if member in self.healthy:
+            del self.healthy[member]
             self._writes = None
-            if not members:
-                del self.healthy[member.codec]
 
     def share(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """Write the messages to every healthy member, encoded once per encoding and joined; how many frames it were.
@@ -100,17 +103,22 @@ class Circle:
         A channel that does not take them says so by itself.
         """
         count = 0
-        for codec, members in self.healthy.items():
+        for codec, writes in self._channels().items():
             frames = b"".join(map(codec.frame, messages))
-            writes = self._writes.get(codec) if self._writes else None
-            if writes is None:
-                writes = [member.channel.write for member in members]
-                if len(writes) > 1:
-                    self._writes = {**(self._writes or {}), codec: writes}
             for write in writes:
                 write(frames)
             count += len(writes)
         return count * len(messages)
+
+    def _channels(self) -> dict[Codec, list[Callable[[bytes], None]]]:
+        writes = self._writes
+        if writes is None:
+            writes = {}
+            for member in self.healthy:
+                writes.setdefault(member.codec, []).append(member.channel.write)
+            if len(self.healthy) > 1:
+                self._writes = writes
+        return writes
 
     def snapshot_frame(self, codec: Codec) -> bytes:
         """The room as it is now; encoded once however many join at the same position."""
@@ -157,7 +165,7 @@ class Circle:
 class Audience:
     """All circles of one room, and the changes since the last flush."""
 
-    __slots__ = ("_log", "_pending", "awaited", "circles", "entering", "held_since", "priority_of", "replica", "room")
+    __slots__ = ("_awaited", "_entering", "_log", "_pending", "circles", "held_since", "priority_of", "replica", "room")
 
     def __init__(self, replica: Replica, priority_of: Callable[[str], Priority]) -> None:
         self.room = replica.room
@@ -165,10 +173,9 @@ class Audience:
         self.priority_of = priority_of
         self.circles: dict[View, Circle] = {}
         self._log: EventLog | None = None
-        self.awaited: dict[tuple[str, int], set[str]] = {}
-        """Commits whose siblings are not all applied yet: until then nothing of this room is shown."""
+        self._awaited: Awaited | None = None
         self.held_since = 0.0
-        self.entering: dict[Member, View] = {}
+        self._entering: dict[Member, View] | None = None
         """Who came while the room was held."""
         self._pending: Pending | None = None
 
@@ -209,6 +216,42 @@ class Audience:
         """The replica jumped."""
         if self._log is not None:
             self._log.reset(self.replica.seq, self.replica.epoch)
+
+    # -- while it is held for siblings ------------------------------------------------------------------
+
+    @property
+    def awaited(self) -> Awaited:
+        """Commits whose siblings are not all applied yet: until then nothing of this room is shown."""
+        return self._awaited or {}
+
+    def hold(self, commit: tuple[str, int], missing: set[str]) -> None:
+        self._awaited = self._awaited or {}
+        self._awaited[commit] = missing
+
+    def found(self, commit: tuple[str, int]) -> None:
+        """All siblings of the commit are applied."""
+        if self._awaited is not None:
+            self._awaited.pop(commit, None)
+
+    def release(self) -> None:
+        self._awaited = None
+
+    def keep_out(self, member: Member, view: View, again: bool = True) -> None:
+        """The member waits to be let in; with another view than before only when it comes `again`."""
+        self._entering = self._entering or {}
+        if again or member not in self._entering:
+            self._entering[member] = view
+
+    def send_away(self, member: Member) -> None:
+        if self._entering is not None:
+            self._entering.pop(member, None)
+
+    def let_in(self) -> dict[Member, View]:
+        """Who waited; nobody does any more."""
+        entering, self._entering = self._entering, None
+        return entering or {}
+
+    # -- its members and what they are due --------------------------------------------------------------
 
     def circle(self, view: View) -> Circle:
         circle = self.circles.get(view)

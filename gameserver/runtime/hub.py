@@ -75,6 +75,8 @@ class Hub:
         self.stats = HubStats()
         self.replies = Replies(self._demote_congested)
         self.slow = SlowPath(self, now)
+        # The same object for all: one is made each time a method is named.
+        self._priority_of = self.priority_of
 
     def audience(self, room: str) -> Audience | None:
         return self._audiences.get(room)
@@ -115,7 +117,7 @@ class Hub:
         for circle in audience.circles.values():
             circle.last = replica.seq
             circle.forget_snapshots()
-            for member in circle.healthy_members():
+            for member in list(circle.healthy):
                 self._write(member, circle.snapshot_frame(member.codec))
                 if lost:
                     member.send(outgoing.lost(replica.room, before.seq + 1, replica.seq))
@@ -148,7 +150,7 @@ class Hub:
             if missing:
                 self._waiting.setdefault(commit, set()).add(audience)
                 continue
-            del audience.awaited[commit]
+            audience.found(commit)
             if not audience.awaited:
                 self._schedule()
 
@@ -160,7 +162,7 @@ class Hub:
                 audience.held_since = self._now()
                 asyncio.get_running_loop().call_later(SIBLING_DEADLINE, self._hold_expired, audience)
             self.stats.held += 1
-            audience.awaited[commit] = missing
+            audience.hold(commit, missing)
             self._waiting.setdefault(commit, set()).add(audience)
 
     def _hold_expired(self, audience: Audience) -> None:
@@ -182,7 +184,7 @@ class Hub:
                 waiting.discard(audience)
                 if not waiting:
                     del self._waiting[commit]
-        audience.awaited.clear()
+        audience.release()
 
     # -- flushing ---------------------------------------------------------------------------------------
 
@@ -260,8 +262,7 @@ class Hub:
         self._let_in(audience)
 
     def _let_in(self, audience: Audience) -> None:
-        entering, audience.entering = audience.entering, {}
-        for member, view in entering.items():
+        for member, view in audience.let_in().items():
             if not member.closed:
                 self.enter(member, audience.replica, view)
 
@@ -287,7 +288,7 @@ class Hub:
         sibling, who comes waits with the others."""
         held = self._audiences.get(replica.room)
         if held is not None and held.awaited:
-            held.entering[member] = view
+            held.keep_out(member, view)
             return
         circle = self._seat(member, replica, view)
         if member.outbox is None:
@@ -303,7 +304,7 @@ class Hub:
     def _seat(self, member: Member, replica: Replica, view: View) -> Circle:
         audience = self._audiences.get(replica.room)
         if audience is None:
-            audience = self._audiences[replica.room] = Audience(replica, self.priority_of)
+            audience = self._audiences[replica.room] = Audience(replica, self._priority_of)
         self.flush_room(audience)
         previous = member.circles.get(replica.room)
         if previous is not None and previous.view != view:
@@ -320,7 +321,7 @@ class Hub:
         if circle is None:
             return False
         if circle.audience.awaited:
-            circle.audience.entering.setdefault(member, circle.view)
+            circle.audience.keep_out(member, circle.view, again=False)
             return True
         self.flush_room(circle.audience)
         if member.outbox is None:
@@ -333,7 +334,7 @@ class Hub:
         """Take the member out of the room; it gets what is still due of the room, then `left`."""
         held = self._audiences.get(room)
         if held is not None:
-            held.entering.pop(member, None)
+            held.send_away(member)
         circle = member.circles.get(room)
         if circle is None:
             return
