@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
@@ -21,7 +22,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     The header is believed only as far as trusted proxies wrote it: from its end backwards, while the address
     so far is one of theirs. IPv6 counts by /64. A peer without an address (a Unix socket) is `local`.
     """
-    hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
+    hops = [hop.strip() for value in forwarded_for for hop in value.split(",")] if trusted else []
     current = _parse(peer or "")
     if current is None:
         return "local"
@@ -35,6 +36,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     return str(current)
 
 
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text.strip("[]").partition("%")[0])

@@ -18,7 +18,7 @@ from gameserver.protocol.arguments import Limits
 from gameserver.protocol.codec import Codec
 from gameserver.protocol.schema import welcome_commands
 from gameserver.rooms.access import home_rooms
-from gameserver.rooms.names import CONTROL, GLOBAL, private_room
+from gameserver.rooms.names import CONTROL, GLOBAL, private_room, worker_room
 from gameserver.rooms.presence import LOGGED_OUT, session_id
 from gameserver.runtime.attendance import Attendance
 from gameserver.runtime.beacon import Beacon
@@ -90,6 +90,8 @@ class Node:
         self.game = game
         self.bus = bus
         self.worker = worker
+        self.room = worker_room(worker)
+        """Its own, with the sessions it holds."""
         self.limits = limits or NodeLimits()
         self.clock = clock or Clock()
         self.verify = verify

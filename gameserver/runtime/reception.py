@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gameserver.protocol import outgoing
 from gameserver.protocol.incoming import Hello, Seen
 from gameserver.rooms.access import may_join
-from gameserver.rooms.names import is_room, worker_room
+from gameserver.rooms.names import is_room
 from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.resumption import Resumption
 from gameserver.sessions.quality import Tier
@@ -63,7 +63,7 @@ class Reception:
     async def _arrive(self, session: Session, resume_token: str, hello: Hello | None) -> bool:
         """Commit the arrival; whether it took an earlier session over."""
         node = self._node
-        await session.hold(worker_room(node.worker))
+        await session.hold(node.room)
         resuming = secret_hash(session.resume_token) if session.resume_token and hello is not None else None
         arrival = await node.attendance.arrive(node.attendee(session, secret_hash(resume_token)), resuming)
         node.rename(session, arrival.session)

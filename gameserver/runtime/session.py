@@ -19,7 +19,7 @@ from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.member import Member
 from gameserver.runtime.requests import Requests
 from gameserver.sessions.claims import Claims
-from gameserver.sessions.quality import Quality, Tier
+from gameserver.sessions.quality import SLOW_RTT, Quality, Tier
 from gameserver.sessions.transitions import Action, Input, State, step
 from gameserver.sessions.unreadable import UnreadableCount
 
@@ -91,7 +91,8 @@ class Session:
         self.receiving = False
         """Whether its welcome is being prepared: until that is over nothing of it may be let go."""
         self.welcomed = False
-        self.quality = Quality(node.clock.monotonic())
+        self.quality: Quality | None = None
+        """Kept from the first wish, or the first sign of a line that cannot keep up."""
         self.hello: asyncio.Future[incoming.Hello | None] | None = None
         """What a client that wants to resume says first; None when it does not come in time."""
         self._held: tuple[str, ...] = ()
@@ -347,8 +348,20 @@ class Session:
     # -- quality -----------------------------------------------------------------------------------------
 
     def wish(self, tier: Tier) -> None:
+        self.quality = self.quality or Quality(self.node.clock.monotonic())
         self.quality.wish(tier)
         self.set_tier(self.quality.tier)
+
+    def observe(self, rtt: float | None, backlog: bool) -> None:
+        """Its latest round trip in seconds, and whether unsent bytes stand."""
+        if self.quality is None:
+            if not backlog and (rtt is None or rtt <= SLOW_RTT):
+                return
+            self.quality = Quality(self.node.clock.monotonic())
+        change = self.quality.observe(self.node.clock.monotonic(), rtt, backlog)
+        if change is not None:
+            self.set_tier(change.tier)
+            self.send(outgoing.quality(change.tier.word, change.reason))
 
     def set_tier(self, tier: Tier) -> None:
         if tier is not self.member.tier:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gameserver.protocol import outgoing
 from gameserver.sessions.transitions import Input
 
 if TYPE_CHECKING:
@@ -29,17 +28,18 @@ class SessionWatch:
             # A share at a time: looking at thousands at once would be felt by all of them.
             for turn in range(TURNS):
                 await asyncio.sleep(LOOK_EVERY / TURNS)
+                now = asyncio.get_running_loop().time()
                 for session in sessions[turn::TURNS]:
-                    self.look(session)
+                    self._look(session, now)
 
-    def look(self, session: Session) -> None:
+    def _look(self, session: Session, now: float) -> None:
         if not session.closed:
-            self._alive(session)
+            self._alive(session, now)
             self._expiry(session)
             self._quality(session)
 
-    def _alive(self, session: Session) -> None:
-        silence = asyncio.get_running_loop().time() - session.member.channel.last_alive()
+    def _alive(self, session: Session, now: float) -> None:
+        silence = now - session.member.channel.last_alive()
         if silence > self._node.limits.heartbeat / 2:
             session.member.channel.ping()
         if silence > self._node.limits.heartbeat + self._node.limits.grace:
@@ -55,7 +55,4 @@ class SessionWatch:
             return
         channel = session.member.channel
         backlog = session.member.outbox is not None and channel.unsent() > 0
-        change = session.quality.observe(self._node.clock.monotonic(), channel.rtt(), backlog)
-        if change is not None:
-            session.set_tier(change.tier)
-            session.send(outgoing.quality(change.tier.word, change.reason))
+        session.observe(channel.rtt(), backlog)

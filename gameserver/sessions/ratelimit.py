@@ -61,9 +61,16 @@ class TokenBucket:
         self._tokens = tokens
         return (n - tokens) / self._rate if n <= self._burst else math.inf
 
+    def is_full(self, now: float) -> bool:
+        """Whether it is as good as new."""
+        return self._tokens + max(0.0, now - self._at) * self._rate >= self._burst
+
 
 class KeyedBuckets:
-    """A bucket per key (an address, a player), at most `cap` of them: the longest unused is forgotten for a new one."""
+    """A bucket per key (an address, a player), at most `cap` of them: the longest unused is forgotten for a new one.
+
+    So are those that are full again, as far as they are the longest unused: there are as many as are in use.
+    """
 
     def __init__(self, rate: float, burst: float, cap: int = 10_000) -> None:
         if cap < 1:
@@ -82,7 +89,16 @@ class KeyedBuckets:
         if bucket is None:
             if len(self._buckets) >= self._cap:
                 self._buckets.popitem(last=False)
+            self._forget_full(now)
             bucket = self._buckets[key] = TokenBucket(self._rate, self._burst)
         else:
             self._buckets.move_to_end(key)
         return bucket.take(now, n)
+
+    def _forget_full(self, now: float) -> None:
+        # More than one comes in for each that goes, so two are enough; those in between are found later.
+        for _ in range(min(2, len(self._buckets))):
+            key = next(iter(self._buckets))
+            if not self._buckets[key].is_full(now):
+                return
+            del self._buckets[key]

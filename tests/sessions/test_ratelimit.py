@@ -77,6 +77,29 @@ def test_waiting_as_long_as_told_is_enough(taken: int, rate: float, n: int) -> N
     assert bucket.take(bucket.take(0.0, n) + 1e-6, n) == 0.0 or taken + n <= 5
 
 
+def test_full_buckets_are_forgotten() -> None:
+    """A thousand who come once each leave no more behind than came lately; who is in debt is remembered."""
+    buckets = KeyedBuckets(1, 2)
+    for number in range(1000):
+        assert buckets.take(f"once{number}", number / 10) == 0.0
+    assert len(buckets) <= 11
+    late = KeyedBuckets(1, 2)
+    late.take("a", 0.0, 2)
+    late.take("b", 1.0)
+    late.take("c", 1.0)
+    assert (len(late), late.take("a", 1.0)) == (3, 0.0)
+    assert late.take("a", 1.5) == 0.5
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 1)), max_size=80))
+def test_forgetting_changes_no_answer(steps: list[tuple[str, float]]) -> None:
+    """Each key is answered as by a bucket that is kept for ever."""
+    buckets, kept, now = KeyedBuckets(2, 3), {key: TokenBucket(2, 3) for key in "abcdef"}, 0.0
+    for key, step in steps:
+        now += step
+        assert buckets.take(key, now) == pytest.approx(kept[key].take(now))
+
+
 def test_keys_have_their_own_and_the_unused_is_forgotten() -> None:
     """One key's use does not touch another's; at most `cap` are remembered, the longest unused goes."""
     buckets = KeyedBuckets(1, 1, cap=2)
