@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from gameserver.runtime.session import Session
 
 
+TURN = 0.008
+"""Seconds in which those who come together are received together."""
+
+
 def secret_hash(secret: str) -> str:
     """What is kept of a resume token, or of a JWT's id."""
     return hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()
@@ -29,6 +34,25 @@ class Reception:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._opened = 0.0
+        self._next: asyncio.Event | None = None
+
+    async def _gather(self) -> None:
+        """Who comes soon after another waits a moment and goes on with all who come meanwhile: their rooms are asked
+        for at once and their arrivals are one commit."""
+        loop = asyncio.get_running_loop()
+        if self._next is None:
+            if loop.time() - self._opened >= TURN:
+                self._opened = loop.time()
+                return
+            self._next = asyncio.Event()
+            loop.call_at(self._opened + TURN, self._open, self._next)
+        await self._next.wait()
+
+    def _open(self, waiting: asyncio.Event) -> None:
+        self._opened = asyncio.get_running_loop().time()
+        self._next = None
+        waiting.set()
 
     async def receive(self, session: Session) -> None:
         """Make the player present, then welcome the connection and give it its rooms.
@@ -36,6 +60,7 @@ class Reception:
         Raises Unavailable when that cannot be committed or loaded now.
         """
         hello = await session.hello if session.hello is not None else None
+        await self._gather()
         resume_token = self._node.new_id()
         await session.hold(session.private)
         resumed = await self._arrive(session, resume_token, hello) if session.plays else False

@@ -24,7 +24,7 @@ from gameserver.sessions.quality import LOWER_AFTER, Tier
 from tests.runtime.faulty_bus import FaultyBus
 from tests.runtime.hub_rig import Client, HubRig
 from tests.runtime.node_rig import GRACE, SECTOR, PlayChannel, Played, Seat, World
-from tests.runtime.virtual_time import idle, passed, until
+from tests.runtime.virtual_time import idle, now, passed, until
 from tests.state.things import ROOM
 
 
@@ -390,3 +390,21 @@ async def test_unused_but_held(world: World, node: Node) -> None:
     assert all(node.replication.follows(room) for room in seat.session.member.circles)
     assert private_room("ada") in seat.session.member.circles
     assert SECTOR in seat.session.member.circles
+
+
+async def test_who_come_together_are_received_together(world: World, node: Node) -> None:
+    """A herd costs the store a few requests, not several for each; a single one waits for nobody."""
+    bus = bus_of(node)
+    await node.ticker.switch(running=False)
+    await world.join(node, "first")
+    began = now()
+    await passed(1)
+    await world.join(node, "alone")
+    assert now() - began < 1.001
+    await passed(1)
+    batches, follows = len(bus.batches), bus.calls["follow"]
+    seats = await asyncio.gather(*(world.join(node, f"p{number}") for number in range(60)))
+    assert len(bus.batches) - batches <= 4
+    assert bus.calls["follow"] - follows <= 4
+    assert all(messages(seat)[0]["type"] == "welcome" for seat in seats)
+    assert all(world.devices(f"p{number}") == 1 for number in range(60))
