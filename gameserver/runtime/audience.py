@@ -40,7 +40,7 @@ class Circle:
         self.last = audience.replica.seq
         self.healthy: dict[Member, None] = {}
         self._writes: dict[Codec, list[Callable[[bytes], None]]] | None = None
-        """Of the healthy members' channels; made anew after a change of who they are."""
+        """Of the healthy members' channels; made anew after somebody left."""
         self._slow: dict[Member, int] | None = None
         """Slow members, and up to where of the backlog their outboxes know."""
         self._backlog: Backlog | None = None
@@ -65,8 +65,11 @@ class Circle:
         """Put the member where its health says."""
         if member.outbox is None:
             self._wake(member)
-            self.healthy[member] = None
-            self._writes = None
+            if member not in self.healthy:
+                self.healthy[member] = None
+                if self._writes is not None:
+                    # Where many come, to make the list anew for each would be quadratic.
+                    self._writes.setdefault(member.codec, []).append(member.channel.write)
         else:
             self._unshare(member)
             self._slow = self._slow or {}
