@@ -89,6 +89,13 @@ class BatchBuilder:
         draft = Draft(
             self._schema, self._pending, self._replica_of, sender=work.sender, lane=work.lane, lane_of=self._lane_of
         )
+        try:
+            return self._run(work, draft)
+        finally:
+            # A draft knows its rooms and they know it: without this each run would be left to the garbage collector.
+            draft.rooms.clear()
+
+    def _run(self, work: Work, draft: Draft) -> Ran:
         writes: Writes = {}
         try:
             work.run(draft)

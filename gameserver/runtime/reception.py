@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gameserver.runtime.session import Session
 
 
-TURN = 0.008
+TURN = 0.005
 """Seconds in which those who come together are received together."""
 
 
