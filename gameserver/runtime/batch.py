@@ -151,7 +151,7 @@ class BatchBuilder:
             # Should it run again, then before what the player sent after it.
             self._of_player[work.player] = group
         self.size += 1
-        return Ran()
+        return _JOINED
 
     def _seen(self, draft: Draft) -> set[Group]:
         """The groups whose uncommitted writes the run may have seen."""
@@ -167,8 +167,11 @@ class BatchBuilder:
 
     def _group_for(self, work: Work, draft: Draft) -> Group:
         joined = self._seen(draft)
-        if work.player in self._of_player:
-            joined.add(self._of_player[work.player])
+        before = self._of_player.get(work.player)
+        if before is not None:
+            if not joined:
+                return before
+            joined.add(before)
         if joined:
             return self._merge(joined)
         if work.alone or work.conflicts > 1 or self._is_hot(draft):
@@ -193,6 +196,9 @@ class BatchBuilder:
         return group
 
     def _merge(self, groups: set[Group]) -> Group:
+        if len(groups) == 1:
+            (only,) = groups
+            return only
         first, *others = sorted(groups, key=lambda group: group.order)
         for other in others:
             first.footprint.absorb(other.footprint)

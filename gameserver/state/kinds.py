@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from gameserver.errors import InvalidValue, NotFound
 from gameserver.state.delta import identical
 from gameserver.state.entities import kind_of
-from gameserver.state.values import FieldType, normalise
+from gameserver.state.values import FieldType, normaliser
 
 F32_MARK = "f32"
 f32 = Annotated[float, F32_MARK]
@@ -30,12 +30,13 @@ T = TypeVar("T")
 class Field:
     """One declared field; `optional` fields may be absent and then read as None."""
 
-    __slots__ = ("default", "name", "optional", "type")
+    __slots__ = ("default", "name", "normalise", "optional", "type")
 
     def __init__(self, name: str, annotation: Any, default: Any) -> None:
         self.name = name
         self.type, self.optional = field_type(name, annotation)
-        self.default = None if default is None else normalise(self.type, default)
+        self.normalise = normaliser(self.type)
+        self.default = None if default is None else self.normalise(default)
 
 
 class Kind:
@@ -118,10 +119,11 @@ class Kind:
                 filled.append(name)
                 continue
             try:
-                after[name] = normalise(field.type, value)
+                value = field.normalise(value)
             except InvalidValue as error:
                 raise InvalidValue(f"{self.name}.{name}: {error.message}") from None
-            if not identical(after[name], content.get(name, field.default)):
+            after[name] = value
+            if not identical(value, content.get(name, field.default)):
                 changed.append(name)
             elif name not in content:
                 filled.append(name)

@@ -60,12 +60,12 @@ def _map_header(size: int) -> bytes:
     return b"\xde" + size.to_bytes(2, "big") if size < 65536 else b"\xdf" + size.to_bytes(4, "big")
 
 
-def normalise(field_type: FieldType, value: Value) -> Value:
-    """The value as it enters state, copied where it is mutable.
+def normaliser(field_type: FieldType) -> Callable[[Value], Value]:
+    """What makes of a value the one that enters state, copied where it is mutable.
 
-    Raises InvalidValue when it does not fit the type or the rules of the wire.
+    It raises InvalidValue when the value does not fit the type or the rules of the wire.
     """
-    return _NORMALISERS[field_type](value)
+    return _NORMALISERS[field_type]
 
 
 def _int(value: Value) -> int:
@@ -91,7 +91,7 @@ def _float(value: Value) -> float:
 
 
 def _f32(value: Value) -> float:
-    number = _float(value)
+    number = value if type(value) is float and math.isfinite(value) else _float(value)
     try:
         rounded: float = _float32.unpack(_float32.pack(number))[0]
     except OverflowError:
