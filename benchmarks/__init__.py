@@ -1,1 +1,1 @@
-"""Figures of this machine: `python -m benchmarks` prints one page (benchmarks/README.md says how to read it)."""
+"""The hot path beside its peers: `python -m benchmarks` (benchmarks/README.md says what is measured and how)."""

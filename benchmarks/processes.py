@@ -1,133 +1,73 @@
-"""The processes of one run: Redis, servers and load, each started by us, on free ports, and ended by us."""
+"""Servers that are not ours: started pinned, asked for their port, ended by their pids."""
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import select
+import socket
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-from benchmarks.machine import Cores, pin
-from tests.redis_server import RedisServer, redis_server
+import psutil
 
-START_DEADLINE = 30.0
+from gameserver.bench.machine import allow_many_connections, pin
+from gameserver.bench.processes import BenchmarkFailed
+
+START_DEADLINE = 20.0
 STOP_DEADLINE = 5.0
-LOAD_DEADLINE = 60.0
-"""The longest a load process may take beyond the time it is told to measure."""
+POLL = 0.05
 
 
-class BenchmarkFailed(Exception):
-    """A process did not do what was asked; the message is for the person who started the run."""
+@contextmanager
+def started(
+    command: Sequence[str],
+    core: int | None,
+    *,
+    port: int = 0,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A process on one core, and its port: the given one once somebody listens there, or else the one it prints."""
 
+    def settle_in() -> None:
+        pin(core)
+        allow_many_connections()
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What servers and load have in common. `environ` are the servers' settings; the load signs tokens by them."""
-
-    cores: Cores
-    environ: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def new(cls) -> Settings:
-        return cls(
-            Cores.of_this_machine(),
-            {
-                "GAMESERVER_JWT_SECRET": secrets.token_urlsafe(48),
-                "GAMESERVER_PORT": "0",
-                "GAMESERVER_LOG_LEVEL": "warning",
-                "GAMESERVER_HANDSHAKES_PER_ADDRESS": "1000000",
-                "GAMESERVER_COMMANDS_PER_SECOND": "1000000",
-                "GAMESERVER_COMMANDS_BURST": "100000",
-                # Receivers say nothing for as long as they are measured.
-                "GAMESERVER_HEARTBEAT_S": "300",
-            },
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=folder,
+            env=os.environ | dict(environ or {}),
+            preexec_fn=settle_in,
+            process_group=0,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RunningServer:
-    pid: int
-    port: int
-
-
-@contextmanager
-def server(settings: Settings, world: str, redis_url: str = "") -> Iterator[RunningServer]:
-    """A gameserver process of the world `module:attribute`, on Redis or with its own memory."""
-    core = settings.cores.server
-    environ = settings.environ | {
-        "GAMESERVER_WORLD": world,
-        "GAMESERVER_REDIS_URL": redis_url,
-        "BENCHMARK_CORE": "" if core is None else str(core),
-    }
-    with tempfile.TemporaryFile() as log, _started("benchmarks.server", environ, stderr=log) as process:
-        yield RunningServer(process.pid, _read_port(process, log))
-
-
-@contextmanager
-def redis(settings: Settings) -> Iterator[RedisServer]:
-    """A real Redis of its own, pinned."""
-    with ExitStack() as stack:
         try:
-            running = stack.enter_context(redis_server())
-        except (RuntimeError, TimeoutError) as error:
-            raise BenchmarkFailed(str(error)) from None
-        pin(settings.cores.redis, pid_of(running))
-        yield running
+            found = _wait_for_port(process, port) if port else _read_port(process)
+            if not found:
+                log.seek(0)
+                raise BenchmarkFailed(f"{command[0]} did not start: {log.read()[-800:].decode(errors='replace')}")
+            yield process, found
+        finally:
+            end(process)
 
 
-def pid_of(running: RedisServer) -> int:
-    if running.process is None:
-        raise BenchmarkFailed("redis-server is not running")
-    return running.process.pid
+def children(pid: int) -> list[int]:
+    """A process and all that it has started."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
-def measure(settings: Settings, module: str, core: int | None, task: Mapping[str, Any], seconds: float) -> Any:
-    """Have a process of `module` carry out a task that takes about `seconds`; what it measured."""
-    order = json.dumps({"core": core, **task}).encode()
-    with tempfile.TemporaryFile() as log, _started(module, settings.environ, stderr=log) as process:
-        try:
-            answer, _ = process.communicate(order, timeout=seconds + LOAD_DEADLINE)
-        except subprocess.TimeoutExpired:
-            raise BenchmarkFailed(f"{module} did not end in time{_tail(log)}") from None
-        if process.returncode:
-            raise BenchmarkFailed(f"{module} ended with code {process.returncode}{_tail(log)}")
-    return json.loads(answer)
-
-
-def read_task() -> dict[str, Any]:
-    """In a process of `measure`: what to do; it is pinned first."""
-    task: dict[str, Any] = json.load(sys.stdin)
-    pin(task.pop("core"))
-    return task
-
-
-@contextmanager
-def _started(module: str, environ: Mapping[str, str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GAMESERVER_")}
-    process = subprocess.Popen(
-        (sys.executable, "-m", module),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=clean | dict(environ),
-        process_group=0,
-        **options,
-    )
-    try:
-        yield process
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    # Nothing is drained: the players are gone, and nobody waits for a goodbye.
+def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
+        family = children(process.pid)
+        for pid in family[1:]:
+            _kill(pid)
         process.kill()
     process.wait(STOP_DEADLINE)
     for pipe in (process.stdin, process.stdout):
@@ -135,16 +75,27 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _read_port(process: subprocess.Popen[bytes], log: Any) -> int:
+def _kill(pid: int) -> None:
+    try:
+        psutil.Process(pid).kill()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _read_port(process: subprocess.Popen[bytes]) -> int:
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], START_DEADLINE)
-    line = process.stdout.readline() if readable else b""
-    if not line.strip().isdigit():
-        raise BenchmarkFailed(f"the server did not start{_tail(log)}")
-    return int(line)
+    line = process.stdout.readline().strip() if readable else b""
+    return int(line) if line.isdigit() else 0
 
 
-def _tail(log: Any) -> str:
-    log.seek(0)
-    said = log.read().decode(errors="replace")[-2000:].strip()
-    return f":\n{said}" if said else "."
+def _wait_for_port(process: subprocess.Popen[bytes], port: int) -> int:
+    deadline = time.monotonic() + START_DEADLINE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), POLL).close()
+        except OSError:
+            time.sleep(POLL)
+        else:
+            return port
+    return 0

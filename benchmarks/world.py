@@ -1,137 +1,111 @@
-"""The worlds under load: rooms whose contents a tick changes, and commands that do next to nothing.
+"""The worlds under load in `benchmarks/`: they do as little as possible themselves, so that the bus is measured.
 
-Little of the time is the game's own, so what is measured is the bus. Players are spread evenly over the rooms by the
-number their id ends with.
+A player's id says where it begins: `p.7.123` in `sector:7`. BENCHMARK_ROOMS, BENCHMARK_ENTITIES (of each room) and,
+for the world that ticks, BENCHMARK_SHIPS and BENCHMARK_HZ say how large a world is.
 """
 
 from __future__ import annotations
 
-from gameserver import Context, Game, f32
+import os
+import time
+
+from gameserver import Context, Game
+from gameserver.bench.world import UNLIMITED, declare_commands, declare_entities, declare_shelves
 from gameserver.context import PLACEMENT
 
-ROOMS = 20
-SHIPS = 40
-CHANGED = 5
-"""Entities that one tick changes in a room: the pulse and four ships."""
-HZ = 20.0
-ITEMS = 200
-SHELVES = "team:shelves"
-"""A room that nobody is in: commands on its items are answered, and cause no deliveries."""
-ATTIC = "team:attic"
-"""A second one; items are moved between the two."""
-UNLIMITED = "1000000/s"
+ROOMS = int(os.environ.get("BENCHMARK_ROOMS", "20"))
+ENTITIES = int(os.environ.get("BENCHMARK_ENTITIES", "100"))
+SHIPS = int(os.environ.get("BENCHMARK_SHIPS", "40"))
+HZ = float(os.environ.get("BENCHMARK_HZ", "10"))
+BACKSTAGE = "backstage"
+"""Where players are who only send."""
+NO_STAMP = "@T:" + 16 * "0"
 
 
-def room_of(number: int) -> str:
-    """The room of player, or of room, `number`."""
-    return f"sector:{number % ROOMS}"
+def room_called(name: str) -> str:
+    return f"sector:{name}"
 
 
-def rooms() -> list[str]:
-    return [room_of(number) for number in range(ROOMS)]
-
-
-def item(number: int) -> str:
-    return f"item:{number % ITEMS}"
-
-
-def crate(number: int) -> str:
-    return f"crate:{number % ITEMS}"
+def player_in(room: str, number: int) -> str:
+    return f"p.{room}.{number}"
 
 
 def build(name: str, *, ticking: bool) -> Game:
-    """A world; `ticking` ones change by themselves."""
-    game = Game(name, start=room_of(0))
+    game = Game(name, start=room_called(BACKSTAGE))
     declare_entities(game)
+    declare_shelves(game)
     declare_commands(game)
+    declare_beacons(game)
+    declare_rooms(game, ships=SHIPS if ticking else 0)
     if ticking:
-        declare_tick(game)
+        declare_flight(game)
     return game
 
 
-def declare_entities(game: Game) -> None:
+def declare_beacons(game: Game) -> None:
     @game.entity
-    class Me:
-        marks: int = 0
+    class Beacon:
+        text: str = ""
 
+    @game.command(rate=UNLIMITED)
+    def mark(ctx: Context, room: str, slot: str, text: str) -> None:
+        """What others' messages are to their rooms: a text, in one entity of a room."""
+        ctx.room(room_called(room))[f"beacon:{slot}"].text = text
+
+
+def declare_rooms(game: Game, ships: int) -> None:
     @game.entity
-    class Ship:
-        x: f32 = 0.0
-        y: f32 = 0.0
+    class Clock:
+        """When the tick of the room was due, as the load reads times."""
 
-    @game.entity
-    class Pulse:
-        """`stamp` is when the tick began, in seconds since the Unix epoch: receivers measure latency from it."""
-
-        stamp: float = 0.0
-        turn: int = 0
-
-    @game.entity
-    class Item:
-        number: int = 0
-        weight: float = 0.0
-
-    @game.entity
-    class Crate:
-        """Like an item, but wandering between two rooms."""
-
-        number: int = 0
-        weight: float = 0.0
+        stamp: str = NO_STAMP
 
     @game.on_create
     def furnish(ctx: Context) -> None:
-        for room in rooms():
-            ctx.room(room).create("pulse")
-            for number in range(SHIPS):
-                ctx.room(room).create(f"ship:{number}", x=float(number))
-            for number in range(ITEMS // ROOMS):
-                ctx.room(room).create(item(number))
-        for number in range(ITEMS):
-            ctx.room(SHELVES).create(item(number))
-            ctx.room(SHELVES if number % 2 else ATTIC).create(crate(number))
+        for room in (*map(str, range(ROOMS)), BACKSTAGE):
+            ctx.room(room_called(room)).create("gate")
+        for number in range(ROOMS):
+            here = ctx.room(room_called(str(number)))
+            for slot in range(0 if ships else ENTITIES):
+                here.create(f"beacon:{slot:02}")
+            for ship in range(ships):
+                here.create(f"ship:{ship}", x=float(ship))
+            if ships:
+                here.create("clock")
 
     @game.on_first_join
-    def spread(ctx: Context) -> None:
-        ctx.private()[PLACEMENT].sector = room_of(int(ctx.player.rpartition("-")[2]))
+    def place(ctx: Context) -> None:
+        ctx.private()[PLACEMENT].sector = room_called(ctx.player.split(".")[1])
 
 
-def declare_commands(game: Game) -> None:
-    @game.command(rate=UNLIMITED)
-    def nothing(ctx: Context, what: int, by: int) -> None:
-        """Validated, run and answered, but nothing is committed."""
+def declare_flight(game: Game) -> None:
+    beats: dict[str, float] = {}
 
-    @game.command(rate=UNLIMITED)
-    def bump(ctx: Context, what: int, by: int) -> None:
-        """Change an item of a room nobody is in."""
-        ctx.room(SHELVES)[item(what)].number += by
-
-    @game.command(rate=UNLIMITED)
-    def shift(ctx: Context, what: int, by: int) -> None:
-        """Take a crate from one room to another: two rooms, one commit."""
-        move_crate(ctx, crate(what))
-
-
-def move_crate(ctx: Context, name: str) -> None:
-    origin, target = ctx.room(SHELVES), ctx.room(ATTIC)
-    if name not in origin:
-        origin, target = target, origin
-    content = vars(origin[name])
-    origin.delete(name)
-    target.create(name, **content)
-
-
-def declare_tick(game: Game) -> None:
     @game.tick(hz=HZ, rooms="sector:*")
-    def drift(ctx: Context, dt: float) -> None:
-        """Change a few ships, each time others, and the pulse."""
-        pulse = ctx.sector["pulse"]
-        pulse.stamp = ctx.now
-        turn = pulse.turn = pulse.turn + 1
-        for number in range(CHANGED - 1):
-            ship = ctx.sector[f"ship:{(turn * (CHANGED - 1) + number) % SHIPS}"]
+    def fly(ctx: Context, dt: float) -> None:
+        """Every ship of the room moves."""
+        here = ctx.sector
+        if "clock" not in here:
+            return
+        for _, ship in here.all("ship"):
             ship.x += dt
             ship.y -= dt
+        due = due_time(beats, ctx.here, time.monotonic())
+        here["clock"].stamp = f"@T:{int(due * 1e9):016x}"
 
 
-game = build("bench", ticking=True)
-quiet = build("bench-quiet", ticking=False)
+def due_time(beats: dict[str, float], room: str, now: float) -> float:
+    """When the tick that begins now was due: ticks keep a fixed beat, and the earliest ones show where it is.
+
+    One that is later than four fifths of a period counts as the next one, early.
+    """
+    period = 1 / HZ
+    behind = (now - beats.setdefault(room, now)) % period
+    if behind > 0.8 * period:
+        beats[room] = now
+        behind = 0.0
+    return now - behind
+
+
+game = build("bench", ticking=False)
+flying = build("bench-flying", ticking=True)

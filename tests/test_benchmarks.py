@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import commits, receivers
-from benchmarks.figures import Column, Table, quantile
-from benchmarks.wire import client_frame, take_frames
-from benchmarks.world import HZ
+from gameserver.bench import commits, receivers
+from gameserver.bench.figures import Column, Table, quantile
+from gameserver.bench.wire import client_frame, take_frames
+from gameserver.bench.world import HZ
 from gameserver.protocol.frames import BINARY, TEXT, encode_frame
 
 

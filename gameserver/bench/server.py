@@ -1,4 +1,4 @@
-"""One gameserver under load, as `gameserver run` serves it: `python -m benchmarks.server`.
+"""One gameserver under load, as `gameserver run` serves it: `python -m gameserver.bench.server`.
 
 It is configured by the GAMESERVER_* variables, and BENCHMARK_CORE says which core to run on. It prints its port when
 it serves, and ends when its standard input does. What keeps single clients from flooding is lifted, because here a
@@ -11,8 +11,8 @@ import os
 import socket
 import sys
 
-from benchmarks.machine import allow_many_connections, pin
 from gameserver.asgi.server import serve
+from gameserver.bench.machine import allow_many_connections, pin
 from gameserver.cli.lifeline import end_with_parent
 from gameserver.settings import Settings
 from gameserver.worlds.loading import load_world

@@ -1,6 +1,6 @@
 """How many commits one worker makes when nothing else is asked of it: no sockets, no messages to read.
 
-`python -m benchmarks.commits` runs a node in this process and keeps as many works waiting as there are players; a
+`python -m gameserver.bench.commits` runs a node in this process and keeps as many works waiting as there are players; a
 player's next is submitted when the one before is answered. All carry a command id, as clients' commands do.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.machine import cpu_seconds
-from benchmarks.processes import read_task
-from benchmarks.world import ATTIC, SHELVES, SHIPS, crate, item, move_crate, quiet, room_of, rooms
+from gameserver.bench.machine import cpu_seconds
+from gameserver.bench.processes import read_task
+from gameserver.bench.world import ATTIC, SHELVES, SHIPS, crate, item, move_crate, quiet, room_of, rooms
 from gameserver.buses.base import Bus, StoreLimits
 from gameserver.buses.memory import MemoryBus, MemoryStore
 from gameserver.buses.redis.bus import RedisBus

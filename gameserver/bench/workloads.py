@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from benchmarks.figures import Column, Table, per
-from benchmarks.processes import BenchmarkFailed, Settings, measure, pid_of, redis, server
-from benchmarks.world import CHANGED, HZ, ROOMS
+from gameserver.bench.figures import Column, Table, per
+from gameserver.bench.processes import BenchmarkFailed, Settings, measure, redis, server
+from gameserver.bench.world import CHANGED, HZ, ROOMS
 from gameserver.protocol.codec import JSON, MSGPACK, Codec
 
 STORES = ("memory", "redis")
@@ -19,7 +19,7 @@ SENDERS = 200
 DEPTH = 4
 RATE = 2000.0
 """Commands per second at which latency is measured."""
-TICKING, QUIET = "benchmarks.world:game", "benchmarks.world:quiet"
+TICKING, QUIET = "gameserver.bench.world:game", "gameserver.bench.world:quiet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,14 @@ def store(settings: Settings, name: str) -> Iterator[tuple[str, int | None]]:
             yield "", None
         else:
             running = stack.enter_context(redis(settings))
-            yield running.url, pid_of(running)
+            yield running.url, running.pid
 
 
 def commits(settings: Settings, plan: Plan) -> None:
     for name in STORES:
         with store(settings, name) as (url, pid):
             task = {"redis_url": url, "redis_pid": pid, "seconds": plan.commits}
-            measured = measure(settings, "benchmarks.commits", settings.cores.server, task, 10 * plan.commits)
+            measured = measure(settings, "gameserver.bench.commits", settings.cores.server, task, 10 * plan.commits)
         for kind, found in measured.items():
             _expect_none_refused(kind, found)
             accepted, redis_cpu = found["accepted"], found["redis_cpu_seconds"]
@@ -145,7 +145,7 @@ def commands(settings: Settings, plan: Plan) -> None:
                 "server_pids": [running.pid],
                 "phases": [phases[phase] for phase in chosen[codec]],
             }
-            measured = measure(settings, "benchmarks.commanders", settings.cores.load, task, 30.0)
+            measured = measure(settings, "gameserver.bench.commanders", settings.cores.load, task, 30.0)
         for phase, found in zip(chosen[codec], measured, strict=True):
             _note_commands(f"{name}, {NAMES[codec]}", phase, found)
 
@@ -180,7 +180,7 @@ def deliveries(settings: Settings, plan: Plan) -> None:
                 "server_pids": [running.pid],
                 "seconds": plan.deliveries,
             }
-            found = measure(settings, "benchmarks.receivers", settings.cores.load, task, 10 + plan.deliveries)
+            found = measure(settings, "gameserver.bench.receivers", settings.cores.load, task, 10 + plan.deliveries)
         _expect_none_lost(found)
         _expect_some_delivered(found)
         seconds, cpu, count = found["seconds"], found["cpu_seconds"], found["deliveries"]
@@ -213,7 +213,7 @@ def idle(settings: Settings, plan: Plan) -> None:
             "players": plan.idle,
             "server_pids": [running.pid],
         }
-        found = measure(settings, "benchmarks.receivers", settings.cores.load, task, 10.0)
+        found = measure(settings, "gameserver.bench.receivers", settings.cores.load, task, 10.0)
     _expect_none_lost(found)
     CONNECTIONS.add(f"idle, redis, JSON, {plan.idle} players", memory=found["bytes"] / found["connections"] / 1024)
 

@@ -1,4 +1,4 @@
-"""Players that send commands and count the answers: `python -m benchmarks.commanders`, one process for all of them.
+"""Players that send commands and count the answers: one process for all, `python -m gameserver.bench.commanders`.
 
 In a *saturated* phase every player has a fixed number of commands on the way, and sends the next when one is
 answered. In a *paced* phase commands are due at fixed times, whatever the answers do, and a latency counts from the
@@ -16,12 +16,12 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.figures import quantile
-from benchmarks.machine import allow_many_connections, cpu_seconds
-from benchmarks.pace import Pace
-from benchmarks.processes import read_task
-from benchmarks.wire import Frame, Player, client_frame, join_all
 from gameserver.asgi.auth import issue_token
+from gameserver.bench.figures import quantile
+from gameserver.bench.machine import allow_many_connections, cpu_seconds
+from gameserver.bench.pace import Pace
+from gameserver.bench.processes import read_task
+from gameserver.bench.wire import Frame, Player, client_frame, join_all
 from gameserver.protocol.codec import CODECS, Codec
 from gameserver.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Players that only listen: `python -m benchmarks.receivers` counts what reaches them and how old it is.
+"""Players that only listen: `python -m gameserver.bench.receivers` counts what reaches them and how old it is.
 
 The tick writes the wall clock's time into the room's state when it begins; the difference to the clock when the
 bytes are read is the latency of a delivery. Sender and receiver share the machine's clock.
@@ -16,12 +16,12 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.figures import quantile
-from benchmarks.machine import allow_many_connections, cpu_seconds, resident_bytes
-from benchmarks.processes import read_task
-from benchmarks.wire import Frame, Player, join_all
-from benchmarks.world import HZ, room_of
 from gameserver.asgi.auth import issue_token
+from gameserver.bench.figures import quantile
+from gameserver.bench.machine import allow_many_connections, cpu_seconds, resident_bytes
+from gameserver.bench.processes import read_task
+from gameserver.bench.wire import Frame, Player, join_all
+from gameserver.bench.world import HZ, room_of
 from gameserver.protocol.codec import CODECS, Codec
 from gameserver.settings import Settings
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 PACKAGES = ("uvloop", "uvicorn", "websockets", "msgspec", "orjson", "hiredis")
-FILES = 16_384
+FILES = 20_000
 
 
 @dataclass(frozen=True, slots=True)

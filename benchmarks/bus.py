@@ -1,0 +1,99 @@
+"""Our bus as a contestant: `gameserver run` on a Redis of its own, publishers who send commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from benchmarks.contestants import Contestant, Running
+from benchmarks.script import ID, TURN, Arguments, Message, Speech, request
+from benchmarks.world import BACKSTAGE, player_in
+from gameserver.asgi.auth import issue_token
+from gameserver.bench.machine import Cores
+from gameserver.bench.processes import Settings, redis, server
+from gameserver.bench.world import SIGN
+from gameserver.protocol.codec import CODECS, JSON, Codec
+from gameserver.settings import Settings as ServerSettings
+
+from importlib.metadata import version
+
+WORLD, FLYING = "benchmarks.world:game", "benchmarks.world:flying"
+NAMES = {"gameserver.v1.json": "JSON", "gameserver.v1.msgpack": "MessagePack", "gameserver.v1.compact": "compact"}
+TOKEN_SECONDS = 6 * 3600.0
+SLOTS = 100
+
+
+class Bus(Contestant):
+    """One worker, or several on one Redis; `redis` False keeps the world in the worker."""
+
+    echoes = True
+
+    def __init__(
+        self,
+        codec: Codec = JSON,
+        *,
+        world: str = WORLD,
+        redis: bool = True,
+        workers: int = 1,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self._codec = codec
+        self._world = world
+        self._redis = redis
+        self._workers = workers
+        self._environ = environ or {}
+        self.name = f"gameserver, {NAMES[codec.subprotocol]}"
+
+    def prepare(self) -> str:
+        return version("gameserver")
+
+    @contextmanager
+    def start(self, cores: Cores, rooms: int) -> Iterator[Running]:
+        settings = Settings.new()
+        settings.environ.update({"BENCHMARK_ROOMS": str(rooms), **self._environ})
+        with ExitStack() as stack:
+            url, others = "", {}
+            if self._redis:
+                store = stack.enter_context(redis(settings))
+                url, others = store.url, {"redis": [store.pid]}
+            workers = [stack.enter_context(server(settings, self._world, url)) for _ in range(self._workers)]
+            yield Running(workers[0].port, [worker.pid for worker in workers], others, (settings, workers))
+
+    def listeners(self) -> Speech:
+        return self._speech(self._codec)
+
+    def publishers(self) -> Speech:
+        """Publishers always speak JSON: what they cost is the same for all."""
+        return self._speech(JSON)
+
+    def _speech(self, codec: Codec) -> Speech:
+        headers = (f"Sec-WebSocket-Protocol: {codec.subprotocol}", "Authorization: Bearer {1}")
+        accepted = b'"ok":true' if codec.text else b"\xa2ok\xc3"
+        return Speech(request("/ws", *headers), (SIGN.encode(),), accepted=accepted)
+
+    def listener(self, running: Running, room: int, number: int) -> Arguments:
+        return (self.token(running, player_in(str(room), number)), b"%d" % room)
+
+    def publisher(self, running: Running, room: int) -> Arguments:
+        return (self.token(running, player_in(BACKSTAGE, room)), b"%d" % room)
+
+    def token(self, running: Running, player: str) -> bytes:
+        signing = ServerSettings.load(running.shared[0].environ)
+        return issue_token(signing, player, lifetime=TOKEN_SECONDS).encode()
+
+    def message(self, payload: str) -> Message:
+        command = {"type": "mark", "id": ID, "room": "{2}", "slot": TURN, "text": payload}
+        return Message(json.dumps(command, separators=(",", ":")).encode())
+
+    def command(self) -> Message:
+        return self.sent("nothing")
+
+    def sent(self, name: str, what: int = 7) -> Message:
+        """A command about a thing, in the listeners' encoding."""
+        return Message(self._codec.encode({"type": name, "id": ID, "what": what, "by": 1}), self._codec.text)
+
+
+def buses() -> list[Bus]:
+    """One for each encoding that the server knows."""
+    return [Bus(codec) for codec in CODECS.values()]
