@@ -30,6 +30,10 @@ def parse_rate(text: str) -> Rate:
     return Rate(number / _SECONDS[match[2]], max(number, 1.0))
 
 
+FEW = 512
+"""Buckets that are kept without looking whether they are full again."""
+
+
 class TokenBucket:
     """Full at first. `rate` in tokens per second, at most `burst` of them saved up."""
 
@@ -69,7 +73,8 @@ class TokenBucket:
 class KeyedBuckets:
     """A bucket per key (an address, a player), at most `cap` of them: the longest unused is forgotten for a new one.
 
-    So are those that are full again, as far as they are the longest unused: there are as many as are in use.
+    So are those that are full again, as far as they are the longest unused: beyond a few there are as many as are in
+    use.
     """
 
     def __init__(self, rate: float, burst: float, cap: int = 10_000) -> None:
@@ -89,7 +94,8 @@ class KeyedBuckets:
         if bucket is None:
             if len(self._buckets) >= self._cap:
                 self._buckets.popitem(last=False)
-            self._forget_full(now)
+            if len(self._buckets) >= FEW:
+                self._forget_full(now)
             bucket = self._buckets[key] = TokenBucket(self._rate, self._burst)
         else:
             self._buckets.move_to_end(key)
