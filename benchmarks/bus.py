@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 
 from benchmarks.contestants import Contestant, Running
 from benchmarks.script import ID, TURN, Arguments, Message, Speech, request
@@ -15,8 +16,6 @@ from gameserver.bench.processes import Settings, redis, server
 from gameserver.bench.world import SIGN
 from gameserver.protocol.codec import CODECS, JSON, Codec
 from gameserver.settings import Settings as ServerSettings
-
-from importlib.metadata import version
 
 WORLD, FLYING = "benchmarks.world:game", "benchmarks.world:flying"
 NAMES = {"gameserver.v1.json": "JSON", "gameserver.v1.msgpack": "MessagePack", "gameserver.v1.compact": "compact"}

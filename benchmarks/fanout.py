@@ -37,9 +37,7 @@ def script(contestant: Contestant, running: Any, clients: int, rooms: int) -> Sc
         contestant.listeners(),
         [contestant.listener(running, number % rooms, number) for number in range(clients)],
     )
-    made.group(
-        "publishers", contestant.publishers(), [contestant.publisher(running, room) for room in range(rooms)]
-    )
+    made.group("publishers", contestant.publishers(), [contestant.publisher(running, room) for room in range(rooms)])
     made.join("listeners")
     made.join("publishers")
     return made
