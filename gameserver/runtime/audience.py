@@ -58,6 +58,11 @@ class Circle:
         return self._slow or ()
 
     @property
+    def alone(self) -> bool:
+        """Whether there is one member."""
+        return len(self.healthy) + len(self.slow) == 1
+
+    @property
     def empty(self) -> bool:
         return not self.slow and not self.healthy
 

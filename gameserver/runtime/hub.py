@@ -294,6 +294,9 @@ class Hub:
         if member.outbox is None:
             circle.seat(member)
             self._write(member, circle.snapshot_frame(member.codec))
+            if circle.alone:
+                # Who enters in the same turn shares the frame; a player's own room would keep it for nobody.
+                asyncio.get_running_loop().call_soon(circle.forget_snapshots)
         else:
             self.slow.enter(member, circle)
 

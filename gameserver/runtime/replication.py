@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Protocol
 
 from gameserver.buses.base import Bus, RoomSnapshot
 from gameserver.errors import ForeignEpoch, GameserverError, Unavailable
+from gameserver.runtime.followed import Followed, Mending, ReplicationStats
 from gameserver.runtime.supervise import Supervisor
 from gameserver.state.commit import Commit, PoisonCommit, decode_commit
 from gameserver.state.draft import RoomNotLoaded
@@ -50,42 +50,6 @@ class Listener(Protocol):
     def signalled(self, room: str, key: str, data: object, sender: str | None) -> None: ...
 
 
-@dataclass(slots=True)
-class ReplicationStats:
-    """Counters since start. `repairs` were filled from the log, `reloads` needed a snapshot; `lost_tails` were
-    found by comparing positions, `lost_echoes` by a commit's reply."""
-
-    applied: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    repairs: int = 0
-    reloads: int = 0
-    lost_tails: int = 0
-    lost_echoes: int = 0
-    poison: int = 0
-    drift: int = 0
-    loads: int = 0
-
-
-@dataclass(slots=True)
-class _Mending:
-    """What there is of a room only while it is loaded or repaired."""
-
-    buffer: list[Commit] = field(default_factory=list)
-    waiters: list[asyncio.Future[Replica]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Room:
-    replica: Replica
-    loaded: bool = False
-    reload: bool = True
-    """The next mend must take a snapshot."""
-    holders: int = 0
-    used: float = 0.0
-    mending: _Mending | None = None
-
-
 class Replication:
     """All replicas of one worker."""
 
@@ -94,9 +58,9 @@ class Replication:
         self._listener = listener
         self._supervisor = supervisor
         self._now = now
-        self._rooms: dict[str, _Room] = {}
+        self._rooms: dict[str, Followed] = {}
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
-        self._newcomers: dict[str, _Room] = {}
+        self._newcomers: dict[str, Followed] = {}
         """Rooms to be loaded for the first time, together, in the loop's next turn."""
         self.stats = ReplicationStats()
         self.epoch = 0
@@ -173,10 +137,10 @@ class Replication:
         if idle:
             await self._bus.unsubscribe(idle)
 
-    def _entry(self, room: str) -> _Room:
+    def _entry(self, room: str) -> Followed:
         entry = self._rooms.get(room)
         if entry is None:
-            entry = self._rooms[room] = _Room(Replica(room, self.epoch))
+            entry = self._rooms[room] = Followed(Replica(room, self.epoch))
         entry.used = self._now()
         return entry
 
@@ -200,7 +164,7 @@ class Replication:
         else:
             self._take(room, entry, commit)
 
-    def _take(self, room: str, entry: _Room, commit: Commit) -> None:
+    def _take(self, room: str, entry: Followed, commit: Commit) -> None:
         receipt = entry.replica.receive(commit)
         if receipt is Receipt.APPLIED:
             self.stats.applied += 1
@@ -212,7 +176,7 @@ class Replication:
             entry.reload = entry.reload or receipt is Receipt.FOREIGN_EPOCH
             self._buffer(entry, self._mend(room, entry), commit)
 
-    def _buffer(self, entry: _Room, mending: _Mending, commit: Commit) -> None:
+    def _buffer(self, entry: Followed, mending: Mending, commit: Commit) -> None:
         if len(mending.buffer) >= MAX_BUFFERED:
             mending.buffer.clear()
             entry.reload = True
@@ -277,26 +241,26 @@ class Replication:
 
     # -- mending -----------------------------------------------------------------------------------------
 
-    def _mend(self, room: str, entry: _Room) -> _Mending:
+    def _mend(self, room: str, entry: Followed) -> Mending:
         if entry.mending is None:
-            entry.mending = _Mending()
+            entry.mending = Mending()
             if entry.loaded:
                 self._start_mending(room, entry, entry.mending)
             else:
                 self._follow_soon(room, entry)
         return entry.mending
 
-    def _start_mending(self, room: str, entry: _Room, mending: _Mending) -> None:
+    def _start_mending(self, room: str, entry: Followed, mending: Mending) -> None:
         self._supervisor.start(self._mending(room, entry, mending), f"mending {room}")
 
-    def _follow_soon(self, room: str, entry: _Room) -> None:
+    def _follow_soon(self, room: str, entry: Followed) -> None:
         """Whoever comes in the same turn of the loop is subscribed to and loaded together."""
         if not self._newcomers or len(self._newcomers) >= FOLLOWED_AT_ONCE:
             self._newcomers = {}
             self._supervisor.start(self._follow(self._newcomers), f"loading {room} and others")
         self._newcomers[room] = entry
 
-    async def _follow(self, newcomers: dict[str, _Room]) -> None:
+    async def _follow(self, newcomers: dict[str, Followed]) -> None:
         """The first load of several rooms; one that is not complete after it goes on by itself."""
         async with self._loads:
             if newcomers is self._newcomers:
@@ -319,7 +283,7 @@ class Replication:
             else:
                 self._start_mending(room, entry, mending)
 
-    def _begin(self, entry: _Room, mending: _Mending, snapshot: RoomSnapshot) -> bool:
+    def _begin(self, entry: Followed, mending: Mending, snapshot: RoomSnapshot) -> bool:
         """Stand at the first snapshot; whether with what was published since then nothing is missing."""
         if not snapshot.epoch:
             # The store is empty: it becomes a world again before anybody is shown that.
@@ -327,7 +291,7 @@ class Replication:
         self._jump(entry, snapshot)
         return self._drain(entry, mending) and not entry.reload
 
-    async def _mending(self, room: str, entry: _Room, mending: _Mending) -> None:
+    async def _mending(self, room: str, entry: Followed, mending: Mending) -> None:
         delay = RETRY_FIRST
         try:
             while self._rooms.get(room) is entry:
@@ -350,7 +314,7 @@ class Replication:
             entry.mending = None
         self._tell_waiters(entry.replica, mending)
 
-    async def _mend_once(self, room: str, entry: _Room, mending: _Mending) -> bool:
+    async def _mend_once(self, room: str, entry: Followed, mending: Mending) -> bool:
         """One attempt; whether nothing is missing any more."""
         if not entry.loaded:
             await self._bus.subscribe([room])
@@ -358,7 +322,7 @@ class Replication:
             await self._load(room, entry)
         return self._drain(entry, mending) and not entry.reload
 
-    async def _fill(self, room: str, entry: _Room) -> bool:
+    async def _fill(self, room: str, entry: Followed) -> bool:
         """Fetch the missing commits from the log; False when the log no longer has them."""
         fetched = READ_AT_ONCE
         while fetched == READ_AT_ONCE:
@@ -379,7 +343,7 @@ class Replication:
         self.stats.repairs += 1
         return True
 
-    async def _load(self, room: str, entry: _Room) -> None:
+    async def _load(self, room: str, entry: Followed) -> None:
         snapshot = await self._bus.load(room)
         if not snapshot.epoch:
             # The store is empty: it becomes a world again before anybody is shown that.
@@ -387,7 +351,7 @@ class Replication:
             snapshot = await self._bus.load(room)
         self._jump(entry, snapshot)
 
-    def _jump(self, entry: _Room, snapshot: RoomSnapshot) -> None:
+    def _jump(self, entry: Followed, snapshot: RoomSnapshot) -> None:
         entities = decode_entities(snapshot.entities)
         before = entry.replica.position
         if entry.loaded:
@@ -400,7 +364,7 @@ class Replication:
             self._listener.reloaded(entry.replica, before)
         entry.loaded = True
 
-    def _drain(self, entry: _Room, mending: _Mending) -> bool:
+    def _drain(self, entry: Followed, mending: Mending) -> bool:
         buffered, mending.buffer = sorted(mending.buffer, key=lambda commit: commit.header.seq), []
         for place, commit in enumerate(buffered):
             receipt = entry.replica.receive(commit)
@@ -416,7 +380,7 @@ class Replication:
         return True
 
     @staticmethod
-    def _tell_waiters(replica: Replica, mending: _Mending) -> None:
+    def _tell_waiters(replica: Replica, mending: Mending) -> None:
         for waiter in mending.waiters:
             if not waiter.done():
                 waiter.set_result(replica)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -87,7 +88,12 @@ class Replica:
         for entity, fields in sets.items():
             known = entities.get(entity)
             if known is None:
-                entities[entity] = {field: value for field, value in fields.items() if value is not None}
+                # A player's name and ids stand in several rooms, as does the worker's: kept once for all of them.
+                entities[intern(entity)] = {
+                    field: intern(value) if type(value) is str else value
+                    for field, value in fields.items()
+                    if value is not None
+                }
                 self.created.append(entity)
                 continue
             for field, value in fields.items():

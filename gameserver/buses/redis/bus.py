@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Any
 
 from gameserver.buses.base import (
-    MEMBERSHIP,
     Batch,
     BatchReply,
     BusStats,
@@ -31,7 +30,7 @@ from gameserver.buses.base import (
 )
 from gameserver.buses.redis.connection import Argument, Connection, connect
 from gameserver.buses.redis.faults import StoreRefused, unavailable
-from gameserver.buses.redis.request import decode_reply, encode_batch
+from gameserver.buses.redis.request import decode_reply, decode_snapshots, encode_batch, glob
 from gameserver.buses.redis.scripts import scripts
 from gameserver.buses.redis.topology import Node, greet, owner_of, parse_url, primaries, slot_of, world_key
 from gameserver.errors import ForeignEpoch, GameserverError, Unavailable
@@ -278,7 +277,7 @@ class RedisBus:
             sent.add_done_callback(_forget)
 
     async def load(self, room: Room) -> RoomSnapshot:
-        (snapshot,) = _snapshots(await self._script("load", room))
+        (snapshot,) = decode_snapshots(await self._script("load", room))
         return snapshot
 
     async def read_log(self, room: Room, after: int, limit: int = 1000) -> list[bytes]:
@@ -300,7 +299,7 @@ class RedisBus:
         cursor = b"0"
         while True:
             connection, left = await self._live()
-            pattern = _glob(prefix) + "*"
+            pattern = glob(prefix) + "*"
             cursor, some = await connection.call(
                 "SSCAN", f"{self._key}:rooms", cursor, "MATCH", pattern, "COUNT", SCANNED_AT_ONCE, deadline=left
             )
@@ -335,7 +334,7 @@ class RedisBus:
 
     async def follow(self, rooms: Sequence[Room]) -> list[RoomSnapshot]:
         *_, loaded = await self._subscribe(rooms, load=True)
-        return _snapshots(loaded)
+        return decode_snapshots(loaded)
 
     async def _subscribe(self, rooms: Iterable[Room], *, load: bool = False) -> list[Any]:
         wanted = {self._channel(room): room for room in rooms}
@@ -381,23 +380,6 @@ class RedisBus:
             # One bad publication must not cost the connection, and with it every room.
             self.stats.poison += 1
             logger.exception("a publication of %s could not be taken", room)
-
-
-def _glob(text: str) -> str:
-    """The text as a pattern of Redis that matches nothing else."""
-    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in text)
-
-
-def _snapshots(answer: list[Any]) -> list[RoomSnapshot]:
-    """What load.lua answered, room by room."""
-    epoch, *rooms = answer
-    return [_snapshot(epoch, *rooms[at : at + 3]) for at in range(0, len(rooms), 3)]
-
-
-def _snapshot(epoch: int, seq: int, total: int, flat: list[bytes]) -> RoomSnapshot:
-    entities = {entity.decode(): blob[8:] for entity, blob in zip(flat[::2], flat[1::2], strict=True)}
-    entities.pop(MEMBERSHIP, None)
-    return RoomSnapshot(epoch, seq, total, entities)
 
 
 def _forget(future: asyncio.Future[Any]) -> None:

@@ -1,4 +1,4 @@
-"""A batch as the commit script reads it, and its reply as the bus answers it."""
+"""What is asked of Redis as its scripts read it, and their replies as the bus answers them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from gameserver.buses.base import (
     BATCH_MEMORY,
+    MEMBERSHIP,
     Answered,
     Batch,
     BatchReply,
@@ -17,6 +18,7 @@ from gameserver.buses.base import (
     Outcome,
     Room,
     RoomPart,
+    RoomSnapshot,
     StoreLimits,
 )
 
@@ -80,3 +82,20 @@ def _result(result: Any) -> GroupResult:
 
 def _pairs(flat: list[Any]) -> dict[Room, int]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def glob(text: str) -> str:
+    """The text as a pattern of Redis that matches nothing else."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in text)
+
+
+def decode_snapshots(answer: list[Any]) -> list[RoomSnapshot]:
+    """What load.lua answered, room by room."""
+    epoch, *rooms = answer
+    return [_snapshot(epoch, *rooms[at : at + 3]) for at in range(0, len(rooms), 3)]
+
+
+def _snapshot(epoch: int, seq: int, total: int, flat: list[bytes]) -> RoomSnapshot:
+    entities = {entity.decode(): blob[8:] for entity, blob in zip(flat[::2], flat[1::2], strict=True)}
+    entities.pop(MEMBERSHIP, None)
+    return RoomSnapshot(epoch, seq, total, entities)
