@@ -10,11 +10,13 @@ counted. The peers are installed from npm into a temporary directory; without no
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,7 +25,7 @@ from typing import Any
 import msgspec
 
 from gameserver.protocol import outgoing
-from gameserver.protocol.codec import JSON, MSGPACK
+from gameserver.protocol.codec import JSON, MSGPACK, Codec
 from gameserver.protocol.codes import Priority
 from gameserver.protocol.compact import compact_codec
 from gameserver.protocol.frames import encode_frame
@@ -32,6 +34,7 @@ ROOM = "sector:7"
 SHIPS, PORTS, PLAYERS = 40, 12, 40
 STARTED = 1_750_000_000_000
 NOW = STARTED + 36_000_000
+ENCODINGS_TIMED, ENCODING_ROUNDS = 20_000, 5
 SEQ = 70_001
 SCHEMA = {
     "ship": {"x": "f32", "y": "f32", "drones": "int", "shield": "int"},
@@ -156,11 +159,44 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
+def encoded() -> list[dict[str, Any]]:
+    """One per size of a delta: CPU microseconds to encode it in each of our encodings, the best of several rounds."""
+    moved = {"x": float32(1.3), "y": float32(3.7)}
+    sizes = {
+        "one port, two integers": {"port:3": {"stock": 940, "price": 23}},
+        "one ship, two float32": {"ship:7": moved},
+        "40 ships, two float32": {f"ship:{number}": dict(moved) for number in range(40)},
+        "500 ships, two float32": {f"ship:{number}": dict(moved) for number in range(500)},
+    }
+    codecs = (("JSON", JSON), ("MessagePack", MSGPACK), ("compact", compact_codec(SCHEMA, STARTED)))
+    return [
+        {"change": name, **{column: encode_us(codec, Change(sets).message()) for column, codec in codecs}}
+        for name, sets in sizes.items()
+    ]
+
+
+def encode_us(codec: Codec, message: outgoing.Delta) -> float:
+    times = max(ENCODINGS_TIMED // len(message["set"]), 20)
+    best = math.inf
+    for _ in range(ENCODING_ROUNDS):
+        began = time.process_time()
+        for _ in range(times):
+            codec.encode(message)
+        best = min(best, time.process_time() - began)
+    return best / times * 1e6
+
+
+def table(title: str, columns: Sequence[str], lines: Sequence[Mapping[str, Any]], form: str) -> str:
+    text = [f"{title:24}" + "".join(f"{column:>13}" for column in columns)]
+    for line in lines:
+        cells = ("-" if line[column] is None else format(line[column], form) for column in columns)
+        text.append(f"{line['change']:24}" + "".join(f"{cell:>13}" for cell in cells))
+    return "\n".join(text)
+
+
 def main() -> None:
-    print(f"{'bytes per delta':22}" + "".join(f"{column:>14}" for column in COLUMNS))
-    for row in rows():
-        figures = ("-" if row[column] is None else row[column] for column in COLUMNS)
-        print(f"{row['change']:22}" + "".join(f"{figure:>14}" for figure in figures))
+    print(table("bytes per delta", COLUMNS, rows(), "d"), end="\n\n")
+    print(table("CPU us to encode", COLUMNS[:3], encoded(), ".2f"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The two encodings of the wire. Both carry the same maps; only binary values look different:
-bin in MessagePack, `{"$bin": base64}` in JSON (docs/protocol.md, Messages).
+"""The two encodings that carry maps; only binary values look different in them: bin in MessagePack,
+`{"$bin": base64}` in JSON (docs/protocol.md, Messages). The third one is `gameserver.protocol.compact`.
 """
 
 from __future__ import annotations
