@@ -127,13 +127,13 @@ class Player:
 
 
 def crowd(fleet: Fleet, count: int, seed: int = 1) -> list[Player]:
-    """Players spread over all workers, both encodings and three teams on each."""
+    """Players spread over all workers, all encodings and three teams on each."""
     teams = ("red", "blue", "green", None)
     return [
         Player(
             f"pilot{number}",
             fleet[number % len(fleet)].url(),
-            ("json", "msgpack")[number // len(fleet) % 2],
+            ("json", "msgpack", "compact")[number // len(fleet) % 3],
             seed * 1000 + number,
             teams[number % 4],
         )

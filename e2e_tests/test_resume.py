@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from e2e_tests.workers import Fleet, Worker, token
+from gameserver.client.codec import codec_of
 from gameserver.client.replica import ClientReplica
 
 Message = dict[str, Any]
@@ -24,17 +25,18 @@ class Line:
     def __init__(self, socket: ClientConnection, replica: ClientReplica) -> None:
         self.socket = socket
         self.replica = replica
+        self.codec = codec_of(socket.subprotocol)
         self.welcome: Message = {}
         self.messages: list[Message] = []
 
     async def say(self, **message: Any) -> None:
-        await self.socket.send(json.dumps(message))
+        await self.socket.send(self.codec.encode(message), text=self.codec.text)
 
     async def until(self, condition: Callable[[Message], bool]) -> Message:
         """Read on until a message fits; whatever comes is taken in."""
         async with asyncio.timeout(15):
             while True:
-                message: Message = json.loads(await self.socket.recv())
+                message = self.codec.decode(await self.socket.recv(decode=False))
                 self.messages.append(message)
                 if message["type"] == "welcome":
                     self.welcome = message
@@ -70,11 +72,16 @@ class Line:
 
 @asynccontextmanager
 async def line(
-    worker: Worker, bearer: str, replica: ClientReplica | None = None, resume: str | None = None, hello: Any = None
+    worker: Worker,
+    bearer: str,
+    replica: ClientReplica | None = None,
+    resume: str | None = None,
+    hello: Any = None,
+    encoding: str = "gameserver.v1.json",
 ) -> AsyncIterator[Line]:
     """Connect; with `resume`, say hello with the replica's positions (or `hello`'s)."""
     replica = replica or ClientReplica()
-    protocols: list[Any] = ["gameserver.v1.json", f"bearer.{bearer}"]
+    protocols: list[Any] = [encoding, f"bearer.{bearer}"]
     if resume is not None:
         protocols.append(f"resume.{resume}")
     async with connect(worker.url(), subprotocols=protocols) as socket:
@@ -107,12 +114,14 @@ def chats(opened: Line, room: str) -> list[str]:
     ]
 
 
-async def test_elsewhere_after_a_lost_line(fleet: Fleet) -> None:
-    """Resumed on another worker, a client gets exactly what it missed: no snapshot, no event twice [RES1] [RES5]."""
-    bearer, friend = token("ines"), token("finn")
+@pytest.mark.parametrize("encoding", ["json", "msgpack", "compact"])
+async def test_elsewhere_after_a_lost_line(fleet: Fleet, encoding: str) -> None:
+    """Resumed on another worker, a client gets what it missed: no snapshot, no event twice [RES1] [RES5] [CMP4]."""
+    player, subprotocol = f"ines-{encoding}", f"gameserver.v1.{encoding}"
+    bearer, friend = token(player), token(f"finn-{encoding}")
     async with line(fleet[1], friend) as other:
         await home(other)
-        async with line(fleet[0], bearer) as first:
+        async with line(fleet[0], bearer, encoding=subprotocol) as first:
             await home(first)
             await first.acked(1, "chat", channel="global", text="before")
             await first.heard("before")
@@ -122,11 +131,11 @@ async def test_elsewhere_after_a_lost_line(fleet: Fleet) -> None:
         for number in range(5):
             await other.acked(number, "chat", channel="global", text=f"missed {number}")
         await other.acked(10, "steer", vx=5.0, vy=0.0)
-        async with line(fleet[1], bearer, replica, resume) as second:
+        async with line(fleet[1], bearer, replica, resume, encoding=subprotocol) as second:
             await second.heard("missed 4")
             await second.settled()
             assert second.welcome["session"] == session
-            assert second.welcome["recovered"] == {"global": True, "private:ines": True, "sector:1": True}
+            assert second.welcome["recovered"] == {"global": True, f"private:{player}": True, "sector:1": True}
             assert not any(message["type"] in ("snapshot", "lost") for message in second.messages)
             assert chats(second, "global") == [f"missed {number}" for number in range(5)]
             await second.until(lambda message: message["type"] == "verify" and message["room"] == "sector:1")

@@ -24,7 +24,7 @@ MOVES = 500
 
 @pytest.mark.timeout(180)
 async def test_everybody_sees_the_same_world(start_fleet: StartFleet, store: Store) -> None:
-    """Sixty clients of both encodings on three workers act for 30 s; then each one's rooms are the store's, each event
+    """Sixty clients of all encodings on three workers act for 30 s; then each one's rooms are the store's, each event
     of each stream was told once, and the books balance."""
     with Collector(store) as collector:
         fleet = start_fleet(3, verify_s=2)

@@ -11,7 +11,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gameserver.asgi.handshake import Accept, AcceptThenClose, Deny, read_request
 from gameserver.asgi.standard import StandardChannel
 from gameserver.asgi.websocket import EXTENSION, GameserverProtocol
-from gameserver.protocol.codec import JSON, MSGPACK
 from gameserver.sessions.claims import Role
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Endpoint:
         else:
             await websocket.accept(decision.subprotocol)
             protocol: GameserverProtocol | None = scope.get("extensions", {}).get(EXTENSION)
-            codec = JSON if decision.encoding == "json" else MSGPACK
+            codec = worker.node.codecs[decision.encoding]
             if protocol is None:
                 await serve(websocket, worker, decision, codec, request.address)
             else:

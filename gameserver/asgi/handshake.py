@@ -22,9 +22,13 @@ from gameserver.sessions.claims import Claims, Role
 from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.settings import Settings
 
-Encoding = Literal["json", "msgpack"]
+Encoding = Literal["json", "msgpack", "compact"]
 
-ENCODINGS: dict[str, Encoding] = {"gameserver.v1.json": "json", "gameserver.v1.msgpack": "msgpack"}
+ENCODINGS: dict[str, Encoding] = {
+    "gameserver.v1.json": "json",
+    "gameserver.v1.msgpack": "msgpack",
+    "gameserver.v1.compact": "compact",
+}
 """The subprotocols that can be selected."""
 TOKEN_PREFIX = "bearer."
 RESUME_PREFIX = "resume."

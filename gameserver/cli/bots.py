@@ -19,7 +19,7 @@ from gameserver.cli.lifeline import end_with_parent
 from gameserver.cli.options import Subparsers, add_command, count, positive
 from gameserver.client import Tuning
 
-Encodings = Literal["json", "msgpack", "mixed"]
+Encodings = Literal["json", "msgpack", "compact", "mixed"]
 
 TEAMS = ("red", "blue", "green", None)
 """Every fourth bot is on its own."""
@@ -35,7 +35,9 @@ def add_to(commands: Subparsers) -> None:
         "--rate", type=positive, default=1.0, help="commands per second that each would like to send (default: 1)"
     )
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")
-    parser.add_argument("--encoding", choices=("json", "msgpack", "mixed"), default="mixed", help="default: mixed")
+    parser.add_argument(
+        "--encoding", choices=("json", "msgpack", "compact", "mixed"), default="mixed", help="default: mixed"
+    )
     parser.add_argument("--world", choices=sorted(BRAINS), default="frontier", help="the game they know")
     parser.add_argument("--prefix", default="bot", help="what their ids begin with (default: bot)")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
@@ -82,7 +84,7 @@ def make_crowd(
     access: Access, many: int, *, rate: float, encoding: Encodings, prefix: str = "bot", world: str = "frontier"
 ) -> list[Bot]:
     """Bots `<prefix>-1` and so on, in teams, the encodings mixed one by one."""
-    encodings = ("json", "msgpack") if encoding == "mixed" else (encoding,)
+    encodings = ("json", "msgpack", "compact") if encoding == "mixed" else (encoding,)
     return [
         Bot(
             access.url_for("player"),

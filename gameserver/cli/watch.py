@@ -34,7 +34,9 @@ def add_to(commands: Subparsers) -> None:
     )
     parser.add_argument("--player", default=f"watcher-{os.getpid()}", help="whom a token is made for")
     parser.add_argument("--role", choices=ROLES, default="admin", help="admins may watch every room (default: admin)")
-    parser.add_argument("--encoding", choices=("json", "msgpack"), default="msgpack", help="default: msgpack")
+    parser.add_argument(
+        "--encoding", choices=("json", "msgpack", "compact"), default="msgpack", help="default: msgpack"
+    )
     parser.add_argument("--once", action="store_true", help="print the room as it is, and end")
     parser.add_argument("--plain", action="store_true", help="a line for each change, also on a terminal")
     parser.add_argument("--seconds", type=positive, help="how long (default: until Ctrl-C)")

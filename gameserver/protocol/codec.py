@@ -1,5 +1,5 @@
-"""The two encodings of the wire. Both carry the same maps; only binary values look different:
-bin in MessagePack, `{"$bin": base64}` in JSON (docs/protocol.md, Messages).
+"""The two encodings that carry maps; only binary values look different in them: bin in MessagePack,
+`{"$bin": base64}` in JSON (docs/protocol.md, Messages). The third one is `gameserver.protocol.compact`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import orjson
 from gameserver.errors import BadMessage
 from gameserver.protocol.deflate import deflate
 from gameserver.protocol.frames import encode_frame
+from gameserver.protocol.handles import Handles
 
 BINARY_KEY = "$bin"
 WORTH_DEFLATING = 128
@@ -26,6 +27,8 @@ class Codec:
 
     encode: Callable[[Any], bytes]
     """The payload of a message. Bytes may stand anywhere in it; NaN and infinities must not."""
+    handles: Handles | None = None
+    """Where rooms have their short names, in an encoding that has them: held for whoever is told of a room."""
 
     def __init__(
         self, subprotocol: str, text: bool, encode: Callable[[Any], bytes], read: Callable[[bytes], Any]
@@ -70,6 +73,7 @@ class Deflated(Codec):
 
     def __init__(self, codec: Codec) -> None:
         super().__init__(codec.subprotocol, codec.text, codec.encode, codec._read)
+        self.handles = codec.handles
 
     def frame(self, message: Any) -> bytes:
         payload = self.encode(message)

@@ -12,6 +12,7 @@ from typing import Any
 from gameserver.protocol import outgoing
 from gameserver.protocol.codec import Codec
 from gameserver.protocol.codes import Priority
+from gameserver.protocol.handles import RoomHandle
 from gameserver.rooms.views import View
 from gameserver.runtime.member import Member
 from gameserver.runtime.pending import Pending
@@ -173,10 +174,22 @@ class Circle:
 class Audience:
     """All circles of one room, and the changes since the last flush."""
 
-    __slots__ = ("_awaited", "_entering", "_log", "_pending", "circles", "held_since", "priority_of", "replica", "room")
+    __slots__ = (
+        "_awaited",
+        "_entering",
+        "_handle",
+        "_log",
+        "_pending",
+        "circles",
+        "held_since",
+        "priority_of",
+        "replica",
+        "room",
+    )
 
     def __init__(self, replica: Replica, priority_of: Callable[[str], Priority]) -> None:
         self.room = replica.room
+        self._handle: RoomHandle | None = None
         self.replica = replica
         self.priority_of = priority_of
         self.circles: dict[View, Circle] = {}
@@ -260,6 +273,12 @@ class Audience:
         return entering or {}
 
     # -- its members and what they are due --------------------------------------------------------------
+
+    def hold_handle(self, codec: Codec) -> None:
+        """Before a member takes its seat: what it will be told the room is called stays so for as long as it sits here,
+        or is owed something as one who did."""
+        if self._handle is None and codec.handles is not None:
+            self._handle = codec.handles.hold(self.room)
 
     def circle(self, view: View) -> Circle:
         circle = self.circles.get(view)

@@ -308,6 +308,7 @@ class Hub:
         audience = self._audiences.get(replica.room)
         if audience is None:
             audience = self._audiences[replica.room] = Audience(replica, self._priority_of)
+        audience.hold_handle(member.codec)
         self.flush_room(audience)
         previous = member.circles.get(replica.room)
         if previous is not None and previous.view != view:

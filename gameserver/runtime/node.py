@@ -15,7 +15,8 @@ from gameserver.errors import GameserverError, Unavailable
 from gameserver.game import Command, Game
 from gameserver.protocol import incoming, outgoing
 from gameserver.protocol.arguments import Limits
-from gameserver.protocol.codec import Codec
+from gameserver.protocol.codec import JSON, MSGPACK, Codec
+from gameserver.protocol.compact import compact_codec
 from gameserver.protocol.schema import welcome_commands
 from gameserver.rooms.access import home_rooms
 from gameserver.rooms.names import CONTROL, GLOBAL, private_room, worker_room
@@ -113,6 +114,9 @@ class Node:
         self.decoder = incoming.build_decoder(specs, Limits(message=self.limits.max_message))
         self.described_commands = welcome_commands(specs)
         self.described_schema = game.schema.describe()
+        compact = compact_codec(self.described_schema, self.clock.wall_ms())
+        self.codecs = {"json": JSON, "msgpack": MSGPACK, "compact": compact}
+        """By the word of the handshake; one object each, for members share frames by it."""
         self.sessions: dict[str, Session] = {}
         self.by_player: dict[str, tuple[Session, ...]] = {}
         self.message_rates = KeyedBuckets(self.limits.messages_per_second, 2 * self.limits.messages_per_second)

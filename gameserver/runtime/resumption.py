@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gameserver.errors import GameserverError
 from gameserver.protocol import outgoing
+from gameserver.protocol.handles import RoomHandle
 from gameserver.protocol.incoming import Seen
 from gameserver.rooms.views import View
 from gameserver.state.commit import Commit, PoisonCommit, decode_commit
@@ -30,11 +31,13 @@ ROUNDS = 20
 
 @dataclass(slots=True)
 class _Missed:
-    """What one room's log has for the client. `fits` while its commits follow on what the client has."""
+    """What one room's log has for the client. `fits` while its commits follow on what the client has; `handle` is what
+    the welcome says the room is called for short, held until the session sits in it."""
 
     seen: Seen
     replica: Replica
     view: View
+    handle: RoomHandle | None
     fits: bool
     commits: list[Commit] = field(default_factory=list)
 
@@ -59,11 +62,14 @@ class Resumption:
         self._node = node
         self._session = session
         self._missed: dict[str, _Missed] = {}
+        handles = session.member.codec.handles
         for room, view in views.items():
             replica = node.replication.replica(room)
             position = seen.get(room)
             if replica is not None and position is not None:
-                self._missed[room] = _Missed(position, replica, view, fits=True)
+                self._missed[room] = _Missed(
+                    position, replica, view, handles.hold(room) if handles else None, fits=True
+                )
 
     async def gather(self) -> None:
         """Read what is missing, until nothing has moved on while reading. What cannot be read is not recovered."""

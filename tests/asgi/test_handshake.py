@@ -7,6 +7,7 @@ from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.settings import Settings
 
 JSON, MSGPACK = "gameserver.v1.json", "gameserver.v1.msgpack"
+COMPACT = "gameserver.v1.compact"
 HERE = "https://play.example"
 ROLES = {"ann-token": "player", "root-token": "admin", "sim-token": "service"}
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2ln"
@@ -52,6 +53,7 @@ def header(decision, name):
         ({"subprotocols": [MSGPACK, JSON, "bearer.ann-token"]}, MSGPACK, "msgpack"),
         ({"subprotocols": ["bearer.ann-token", JSON, MSGPACK]}, JSON, "json"),
         ({"subprotocols": ["gameserver.v9.cbor", MSGPACK, "bearer.ann-token"]}, MSGPACK, "msgpack"),
+        ({"subprotocols": [COMPACT, MSGPACK, JSON, "bearer.ann-token"]}, COMPACT, "compact"),
         ({"subprotocols": ["bearer.ann-token"]}, None, "json"),
         ({"subprotocols": [], "authorizations": ("Bearer ann-token",)}, None, "json"),
         ({"subprotocols": [MSGPACK], "authorizations": ("bearer ann-token",)}, MSGPACK, "msgpack"),
@@ -144,7 +146,7 @@ async def test_each_endpoint_is_for_one_role(token, role):
 
 
 @pytest.mark.parametrize(
-    "subprotocols", [["gameserver.v1.compact"], ["gameserver.v9.json"], ["GAMESERVER.V1.JSON"], ["json", "chat"]]
+    "subprotocols", [["gameserver.v1.cbor"], ["gameserver.v9.json"], ["GAMESERVER.V1.JSON"], ["json", "chat"]]
 )
 async def test_only_unknown_encodings(subprotocols):
     """Nothing is verified for a client that could not be understood."""

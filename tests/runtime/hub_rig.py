@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from gameserver.buses.memory import MemoryBus
+from gameserver.client.codec import codec_of
 from gameserver.client.events import EventReceived, LostEvents, ReplicaEvent, RoomLeft, RoomLoaded, Verified
 from gameserver.client.replica import ClientReplica
 from gameserver.protocol.codec import JSON, Codec
+from gameserver.protocol.compact import compact_codec
 from gameserver.protocol.frames import encode_frame, split_frames
 from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.holes import read_hole
@@ -96,6 +99,10 @@ class Client:
         self.rig = rig
         self.channel = FakeChannel(codec.text)
         self.member = Member(self.channel, codec, "ada", rig.hub.replies)
+        self.reader = codec_of(codec.subprotocol)
+        if codec.handles is not None:
+            # What is said before any room: it tells the schema.
+            self.reader.decode(codec.encode({"type": "welcome", "schema": SCHEMA.describe()}))
         self.replica = ClientReplica()
         self.told: list[ReplicaEvent] = []
         self._read = 0
@@ -114,10 +121,10 @@ class Client:
         """What was written since the last look; the replica has taken it in."""
         self.rig.hub.replies.end_turn()
         fresh, self._read = self.channel.written[self._read :], len(self.channel.written)
-        read = [self.member.codec.decode(payload) for frame in fresh for payload, _ in split_frames(frame)]
+        read = [self.reader.decode(payload) for frame in fresh for payload, _ in split_frames(frame)]
         for message in read:
             # The replica takes ownership of its copy.
-            self.told.extend(self.replica.feed(self.member.codec.decode(self.member.codec.encode(message))))
+            self.told.extend(self.replica.feed(copy.deepcopy(message)))
         return read
 
     def types(self) -> list[str]:
@@ -183,6 +190,7 @@ class HubRig:
         self.calls: Counter[str] = Counter()
         self.hub = Hub(SCHEMA, self.replicas.__contains__, self._on_missing, now)
         self.reading: set[asyncio.Task[None]] = set()
+        self.compact = compact_codec(SCHEMA.describe(), 0)
         self.hub.slow.fetch = self._fetch
         for room in (ROOM, OTHER):
             self.follow(room)
