@@ -1,4 +1,7 @@
-"""The WebSocket endpoints: the handshake's decision, then a session for as long as the connection lives."""
+"""The WebSocket endpoints: the handshake's decision, then a session for as long as the connection lives.
+
+Plain ASGI: of a connection that is accepted and lives on by itself, nothing else need ever be made.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gameserver.asgi.handshake import Accept, AcceptThenClose, Deny, read_request
 from gameserver.asgi.standard import StandardChannel
@@ -26,25 +28,32 @@ class Endpoint:
         self._role = role
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        websocket = WebSocket(scope, receive, send)
-        worker: Worker = websocket.app.state.worker
-        request = read_request(dict(websocket.scope), self._role, worker.trusted_proxies)
+        worker: Worker = scope["app"].state.worker
+        await receive()  # the request itself, which every server hands over first
+        request = read_request(scope, self._role, worker.trusted_proxies)
         decision = await worker.gate.decide(request)
         if isinstance(decision, Deny):
-            await websocket.send_denial_response(
-                Response(decision.body, decision.status, dict(decision.headers), media_type="text/plain")
-            )
+            await deny(decision, scope, receive, send)
         elif isinstance(decision, AcceptThenClose):
-            await websocket.accept(decision.subprotocol)
-            await websocket.close(decision.code, decision.reason)
+            await send({"type": "websocket.accept", "subprotocol": decision.subprotocol})
+            await send({"type": "websocket.close", "code": decision.code, "reason": decision.reason})
         else:
-            await websocket.accept(decision.subprotocol)
+            await send({"type": "websocket.accept", "subprotocol": decision.subprotocol})
             protocol: GameserverProtocol | None = scope.get("extensions", {}).get(EXTENSION)
             codec = worker.node.codecs[decision.encoding]
             if protocol is None:
-                await serve(websocket, worker, decision, codec, request.address)
+                await serve(receive, send, worker, decision, codec, request.address)
             else:
                 detach(protocol, worker, decision, codec, request.address)
+
+
+async def deny(decision: Deny, scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse the handshake with an HTTP status, or, where the server cannot, in the one way that ASGI has."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    answer = Response(decision.body, decision.status, dict(decision.headers), media_type="text/plain")
+    await answer(scope, receive, send)
 
 
 def detach(protocol: GameserverProtocol, worker: Worker, accepted: Accept, codec: Codec, address: str) -> None:
@@ -60,26 +69,23 @@ def detach(protocol: GameserverProtocol, worker: Worker, accepted: Accept, codec
     node.welcome(session)
 
 
-async def serve(websocket: WebSocket, worker: Worker, accepted: Accept, codec: Codec, address: str) -> None:
+async def serve(receive: Receive, send: Send, worker: Worker, accepted: Accept, codec: Codec, address: str) -> None:
     """A session over plain ASGI, for as long as the connection lives."""
     node = worker.node
-    async with StandardChannel(websocket.send, codec.text) as channel:
+    async with StandardChannel(send, codec.text) as channel:
         session = node.admit(accepted.claims, channel, codec, address, accepted.resume_token)
         node.welcome(session)
         try:
-            await read(websocket, channel, session)
+            await read(receive, channel, session)
         finally:
             await node.close_session(session)
 
 
-async def read(websocket: WebSocket, channel: StandardChannel, session: Session) -> None:
+async def read(receive: Receive, channel: StandardChannel, session: Session) -> None:
     """Hand on every message; a client that does not take its answers is not read either."""
     while True:
         await channel.readable()
-        try:
-            message = await websocket.receive()
-        except WebSocketDisconnect:
-            return
+        message = await receive()
         if message["type"] == "websocket.disconnect":
             return
         channel.heard()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl, unquote_plus
@@ -121,7 +121,9 @@ class AcceptThenClose:
 Decision = Accept | Deny | AcceptThenClose
 
 
-def read_request(scope: dict[str, Any], role: Role, trusted_proxies: Sequence[Network] = ()) -> HandshakeRequest:
+def read_request(
+    scope: MutableMapping[str, Any], role: Role, trusted_proxies: Sequence[Network] = ()
+) -> HandshakeRequest:
     """The request in an ASGI scope of type `websocket`."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     read: dict[bytes, list[str]] = {name: [] for name in _READ_HEADERS}
