@@ -74,7 +74,6 @@ class Deflated(Codec):
     def __init__(self, codec: Codec) -> None:
         super().__init__(codec.subprotocol, codec.text, codec.encode, codec._read)
         self.handles = codec.handles
-        self.handles = codec.handles
 
     def frame(self, message: Any) -> bytes:
         payload = self.encode(message)

@@ -256,6 +256,12 @@ def test_a_handle_is_used_only_while_it_is_held() -> None:
     assert opened.parts(outgoing.snapshot(HERE, 1, 0, {}, 0))[1] is None
 
 
+def test_compressed_frames_speak_of_the_same_rooms() -> None:
+    """A member whose frames are deflated holds the same handles, or it would be told numbers it never had."""
+    codec = compact_codec(SCHEMA, BASE)
+    assert codec.deflated.handles is codec.handles is not None
+
+
 def test_handles_are_shared_and_given_back() -> None:
     """Whoever holds a room has the same handle; the smallest free number comes first."""
     handles = Handles()
