@@ -42,7 +42,7 @@ def verifier():
 
 
 def payload(**claims):
-    good = {"sub": "ann", "exp": int(time.time()) + 60, "aud": "game", "iss": "home"} | claims
+    good = {"sub": "ann", "exp": int(time.time()) + 3600, "aud": "game", "iss": "home"} | claims
     return {claim: value for claim, value in good.items() if value is not ...}
 
 
