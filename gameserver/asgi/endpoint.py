@@ -26,10 +26,15 @@ class Endpoint:
         self._role = role
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        websocket = WebSocket(scope, receive, send)
-        worker: Worker = websocket.app.state.worker
-        request = read_request(dict(websocket.scope), self._role, worker.trusted_proxies)
+        worker: Worker = scope["app"].state.worker
+        request = read_request(dict(scope), self._role, worker.trusted_proxies)
         decision = await worker.gate.decide(request)
+        protocol: GameserverProtocol | None = scope.get("extensions", {}).get(EXTENSION)
+        if isinstance(decision, Accept) and protocol is not None:
+            await protocol.send({"type": "websocket.accept", "subprotocol": decision.subprotocol})
+            detach(protocol, worker, decision, worker.node.codecs[decision.encoding], request.address)
+            return
+        websocket = WebSocket(scope, receive, send)
         if isinstance(decision, Deny):
             await websocket.send_denial_response(
                 Response(decision.body, decision.status, dict(decision.headers), media_type="text/plain")
@@ -39,12 +44,7 @@ class Endpoint:
             await websocket.close(decision.code, decision.reason)
         else:
             await websocket.accept(decision.subprotocol)
-            protocol: GameserverProtocol | None = scope.get("extensions", {}).get(EXTENSION)
-            codec = worker.node.codecs[decision.encoding]
-            if protocol is None:
-                await serve(websocket, worker, decision, codec, request.address)
-            else:
-                detach(protocol, worker, decision, codec, request.address)
+            await serve(websocket, worker, decision, worker.node.codecs[decision.encoding], request.address)
 
 
 def detach(protocol: GameserverProtocol, worker: Worker, accepted: Accept, codec: Codec, address: str) -> None:
