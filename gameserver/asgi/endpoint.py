@@ -38,9 +38,12 @@ class Endpoint:
             await send({"type": "websocket.accept", "subprotocol": decision.subprotocol})
             await send({"type": "websocket.close", "code": decision.code, "reason": decision.reason})
         else:
-            await send({"type": "websocket.accept", "subprotocol": decision.subprotocol})
             protocol: GameserverProtocol | None = scope.get("extensions", {}).get(EXTENSION)
             codec = worker.node.codecs[decision.encoding]
+            # What Starlette wraps around `send` has no use for our own.
+            await (protocol.send if protocol else send)(
+                {"type": "websocket.accept", "subprotocol": decision.subprotocol}
+            )
             if protocol is None:
                 await serve(receive, send, worker, decision, codec, request.address)
             else:

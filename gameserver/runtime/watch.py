@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 from gameserver.sessions.transitions import Input
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the same session."""
+MEASURE_EVERY = 3
+"""Looks from one measurement of a healthy line's round trip to the next: it takes two system calls."""
 TURNS = 20
 
 
@@ -23,20 +26,22 @@ class SessionWatch:
         self._node = node
 
     async def run(self) -> None:
-        while True:
+        for look in itertools.count():
+            measured = look % MEASURE_EVERY == 0
             sessions = list(self._node.sessions.values())
             # A share at a time: looking at thousands at once would be felt by all of them.
             for turn in range(TURNS):
                 await asyncio.sleep(LOOK_EVERY / TURNS)
                 now = asyncio.get_running_loop().time()
                 for session in sessions[turn::TURNS]:
-                    self._look(session, now)
+                    self._look(session, now, measured)
 
-    def _look(self, session: Session, now: float) -> None:
+    def _look(self, session: Session, now: float, measured: bool) -> None:
         if not session.closed:
             self._alive(session, now)
             self._expiry(session)
-            self._quality(session)
+            if measured or session.quality is not None or session.member.outbox is not None:
+                self._quality(session)
 
     def _alive(self, session: Session, now: float) -> None:
         silence = now - session.member.channel.last_alive()
