@@ -19,6 +19,7 @@ from gameserver.runtime.attendance import SILENT_AFTER
 from gameserver.runtime.node import Node
 from gameserver.runtime.replication import LINGER
 from gameserver.runtime.replies import MOST_HELD
+from gameserver.runtime.watch import MEASURE_EVERY
 from gameserver.sessions.claims import Claims
 from gameserver.sessions.quality import LOWER_AFTER, Tier
 from tests.runtime.faulty_bus import FaultyBus
@@ -325,7 +326,7 @@ async def test_no_tier_before_the_welcome(world: World, node: Node) -> None:
     await receiving
     assert messages(seat)[0]["type"] == "welcome"
     assert messages(seat)[0]["recovered"]["global"]
-    await passed(LOWER_AFTER + 2)
+    await passed(LOWER_AFTER + MEASURE_EVERY + 1)
     assert session.member.tier is not Tier.FULL
     assert seat.closed is None
 
