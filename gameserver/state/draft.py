@@ -46,9 +46,9 @@ class RoomDraft:
         "_handed",
         "_pending",
         "_replica",
+        "changes",
         "events",
         "membership",
-        "names",
         "recruits",
         "room",
     )
@@ -64,8 +64,8 @@ class RoomDraft:
         self._deleted: tuple[str, ...] = ()
         self.membership = False
         self.events: tuple[Event, ...] = ()
-        self.names: dict[str, list[str]] = {}
-        """After `writes`: of each entity that was changed and not created, the fields in which it may differ."""
+        self.changes: dict[str, Content] = {}
+        """After `writes`: of each entity that was changed and not created, the fields that differ (None: gone)."""
         self.recruits = False
         """After `writes`: whether entities were created or deleted."""
 
@@ -86,7 +86,8 @@ class RoomDraft:
         handed = self._handed.get(entity)
         if handed is not None:
             return handed[1]
-        content = self._content(entity)
+        before = self._before
+        content = before[entity] if entity in before else self._content(entity)
         if content is None or entity in self._deleted:
             return None
         kind = self._draft.schema.kind(entity)
@@ -187,7 +188,7 @@ class RoomDraft:
             if content is None:
                 self.recruits = True
             else:
-                self.names[entity] = compared[1]
+                self.changes[entity] = compared[1]
         return changed
 
 
