@@ -21,6 +21,7 @@ Content = dict[str, Any]
 Pending = Mapping[str, Mapping[str, Content | None]]
 """Room to entity to its uncommitted content (None: deleted) in the batch being built."""
 _NOTHING_PENDING: Mapping[str, Content | None] = {}
+_NO_CHANGES: dict[str, Content] = {}
 
 
 class RoomNotLoaded(GameserverError):
@@ -64,7 +65,7 @@ class RoomDraft:
         self._deleted: tuple[str, ...] = ()
         self.membership = False
         self.events: tuple[Event, ...] = ()
-        self.changes: dict[str, Content] = {}
+        self.changes = _NO_CHANGES
         """After `writes`: of each entity that was changed and not created, the fields that differ (None: gone)."""
         self.recruits = False
         """After `writes`: whether entities were created or deleted."""
@@ -173,23 +174,25 @@ class RoomDraft:
 
         Raises InvalidValue for a value that may not enter state.
         """
-        changed: dict[str, Content | None] = {}
+        written: dict[str, Content | None] = {}
+        changes: dict[str, Content] = {}
         before = self._before
         for entity in self._deleted:
             if before[entity] is not None:
-                changed[entity] = None
+                written[entity] = None
                 self.recruits = True
         for entity, (kind, thing) in self._handed.items():
             content = before[entity]
             compared = kind.compare(thing, content)
             if compared is None:
                 continue
-            changed[entity] = compared[0]
             if content is None:
                 self.recruits = True
             else:
-                self.changes[entity] = compared[1]
-        return changed
+                changes[entity] = compared[1]
+            written[entity] = compared[0]
+        self.changes = changes
+        return written
 
 
 class Draft:

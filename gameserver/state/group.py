@@ -75,9 +75,9 @@ class Footprint:
     def __init__(self) -> None:
         self.rooms: dict[str, RoomFootprint] = {}
 
-    def add(self, draft: Draft, writes: dict[str, dict[str, Content | None]], order: int) -> None:
-        """Take in one run; `writes` is what its rooms' `writes()` said."""
-        changed = [room for room, drafted in draft.rooms.items() if writes.get(room) or drafted.events]
+    def add(self, draft: Draft, writes: dict[str, dict[str, Content | None]], order: int) -> list[str]:
+        """Take in one run; `writes` is what its rooms' `writes()` said. The rooms that the run changed."""
+        changed: list[str] = []
         for room, drafted in draft.rooms.items():
             footprint = self.rooms.get(room)
             if footprint is None:
@@ -88,10 +88,15 @@ class Footprint:
             written = writes.get(room)
             if written:
                 footprint.write(written, drafted.changes)
+                changed.append(room)
             if drafted.events:
                 footprint.events.extend((order, event) for event in drafted.events)
-            if len(changed) > 1 and (written or drafted.events):
-                footprint.siblings.update(changed)
+                if not written:
+                    changed.append(room)
+        if len(changed) > 1:
+            for room in changed:
+                self.rooms[room].siblings.update(changed)
+        return changed
 
     def absorb(self, other: Footprint) -> None:
         """Become the union; no entity is written by both."""
@@ -109,7 +114,7 @@ class Footprint:
 
         A room in which nothing was read has the base `no_base`: it only appends events.
         """
-        made = [self._change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
+        made = [_change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
         # Nobody is to wait for a room in which the group's runs undid each other.
         shown = {change.room for change, part in made if part.dels or part.sets or part.events}
         for change, part in made:
@@ -118,34 +123,34 @@ class Footprint:
                 change.part = encode_part(part)
         return [change for change, _ in made]
 
-    @staticmethod
-    def _change(
-        room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int
-    ) -> tuple[RoomPart, Part]:
-        part = Part([], {}, [], [])
-        blobs: dict[str, bytes | None] = {}
-        reads: dict[str, bool] = {}
-        base, total, membership_changed = no_base, 0, False
-        if footprint.reads or footprint.membership:
-            replica = replica_of(room)
-            base, entities = replica.seq, replica.entities
-            reads = {entity: entity in entities for entity in footprint.reads}
-            for entity, after in footprint.writes.items():
-                before = entities.get(entity)
-                changed = footprint.changes.get(entity)
-                if changed is not None and before and after:
-                    part.sets[entity] = changed
-                    blobs[entity] = _encode(after)
-                    total += fields_sum(entity, before, changed)
-                elif _changes(part, entity, before, after):
-                    blobs[entity] = None if after is None else _encode(after)
-                    total += change_sum(entity, before, after)
-                    membership_changed |= (before is None) != (after is None)
-        if footprint.events:
-            footprint.events.sort(key=_order)
-            part.events = [event for _, event in footprint.events]
-        made = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
-        return made, part
+
+def _change(
+    room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int
+) -> tuple[RoomPart, Part]:
+    part = Part([], {}, [], [])
+    blobs: dict[str, bytes | None] = {}
+    reads: dict[str, bool] = {}
+    base, total, membership_changed = no_base, 0, False
+    if footprint.reads or footprint.membership:
+        replica = replica_of(room)
+        base, entities = replica.seq, replica.entities
+        reads = {entity: entity in entities for entity in footprint.reads}
+        for entity, after in footprint.writes.items():
+            before = entities.get(entity)
+            changed = footprint.changes.get(entity)
+            if changed is not None and before and after:
+                part.sets[entity] = changed
+                blobs[entity] = _encode(after)
+                total += fields_sum(entity, before, changed)
+            elif _changes(part, entity, before, after):
+                blobs[entity] = None if after is None else _encode(after)
+                total += change_sum(entity, before, after)
+                membership_changed |= (before is None) != (after is None)
+    if footprint.events:
+        footprint.events.sort(key=_order)
+        part.events = [event for _, event in footprint.events]
+    made = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
+    return made, part
 
 
 def _order(item: tuple[int, Event]) -> int:
