@@ -36,7 +36,6 @@ class Group:
     footprint: Footprint = field(default_factory=Footprint)
     works: list[Work] = field(default_factory=list)
     rejected: list[tuple[Work, GameserverError]] = field(default_factory=list)
-    wrote: list[Place] = field(default_factory=list)
     fence: int = 0
 
     @property
@@ -73,7 +72,8 @@ class BatchBuilder:
         self._hot = hot
         self._lane_of = lane_of
         self._pending: Writes = {}
-        self._writer: dict[Place, Group] = {}
+        self._writers: dict[str, dict[str, Group]] = {}
+        """Room to entity to the group that writes it, of all that is pending."""
         self._of_player: dict[str, Group] = {}
         self._recruited: dict[str, set[Group]] = {}
         """Room to the groups that create or delete in it: they do not mind each other, who iterates minds them all."""
@@ -118,20 +118,18 @@ class BatchBuilder:
     def _accept(self, work: Work, draft: Draft, writes: Writes) -> None:
         group = self._group_for(work, draft)
         group.works.append(work)
-        group.fence = group.fence or work.fence
-        group.footprint.add(draft, writes, self.size)
-        work.changed = [room for room, drafted in draft.rooms.items() if room in writes or drafted.events]
+        if work.fence and not group.fence:
+            group.fence = work.fence
+        work.changed = group.footprint.add(draft, writes, self.size)
         for room, changed in writes.items():
             if draft.rooms[room].recruits:
                 self._recruited.setdefault(room, set()).add(group)
             pending = self._pending.get(room)
             if pending is None:
                 pending = self._pending[room] = {}
-            for entity, content in changed.items():
-                pending[entity] = content
-                place = (room, entity)
-                self._writer[place] = group
-                group.wrote.append(place)
+                self._writers[room] = {}
+            pending.update(changed)
+            self._writers[room].update(dict.fromkeys(changed, group))
         if work.player:
             self._of_player[work.player] = group
         if work.id:
@@ -155,14 +153,13 @@ class BatchBuilder:
 
     def _seen(self, draft: Draft) -> set[Group]:
         """The groups whose uncommitted writes the run may have seen."""
-        writer, seen = self._writer, set()
+        seen: set[Group] = set()
         for room, drafted in draft.rooms.items():
-            for entity in drafted.read:
-                group = writer.get((room, entity))
-                if group is not None:
-                    seen.add(group)
+            writers = self._writers.get(room)
+            if writers is not None and not writers.keys().isdisjoint(drafted.read):
+                seen.update(writers[entity] for entity in drafted.read if entity in writers)
             if drafted.membership:
-                seen |= self._recruited.get(room, set())
+                seen.update(self._recruited.get(room, ()))
         return seen
 
     def _group_for(self, work: Work, draft: Draft) -> Group:
@@ -204,10 +201,10 @@ class BatchBuilder:
             first.footprint.absorb(other.footprint)
             first.works.extend(other.works)
             first.rejected.extend(other.rejected)
-            first.wrote.extend(other.wrote)
             first.fence = first.fence or other.fence
-            for place in other.wrote:
-                self._writer[place] = first
+            for room, footprint in other.footprint.rooms.items():
+                if footprint.writes:
+                    self._writers[room].update(dict.fromkeys(footprint.writes, first))
             for work in other.everybody:
                 if work.player:
                     self._of_player[work.player] = first

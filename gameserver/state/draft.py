@@ -21,6 +21,7 @@ Content = dict[str, Any]
 Pending = Mapping[str, Mapping[str, Content | None]]
 """Room to entity to its uncommitted content (None: deleted) in the batch being built."""
 _NOTHING_PENDING: Mapping[str, Content | None] = {}
+_NO_CHANGES: dict[str, Content] = {}
 
 
 class RoomNotLoaded(GameserverError):
@@ -46,9 +47,9 @@ class RoomDraft:
         "_handed",
         "_pending",
         "_replica",
+        "changes",
         "events",
         "membership",
-        "names",
         "recruits",
         "room",
     )
@@ -64,8 +65,8 @@ class RoomDraft:
         self._deleted: tuple[str, ...] = ()
         self.membership = False
         self.events: tuple[Event, ...] = ()
-        self.names: dict[str, list[str]] = {}
-        """After `writes`: of each entity that was changed and not created, the fields in which it may differ."""
+        self.changes = _NO_CHANGES
+        """After `writes`: of each entity that was changed and not created, the fields that differ (None: gone)."""
         self.recruits = False
         """After `writes`: whether entities were created or deleted."""
 
@@ -86,7 +87,8 @@ class RoomDraft:
         handed = self._handed.get(entity)
         if handed is not None:
             return handed[1]
-        content = self._content(entity)
+        before = self._before
+        content = before[entity] if entity in before else self._content(entity)
         if content is None or entity in self._deleted:
             return None
         kind = self._draft.schema.kind(entity)
@@ -172,23 +174,25 @@ class RoomDraft:
 
         Raises InvalidValue for a value that may not enter state.
         """
-        changed: dict[str, Content | None] = {}
+        written: dict[str, Content | None] = {}
+        changes: dict[str, Content] = {}
         before = self._before
         for entity in self._deleted:
             if before[entity] is not None:
-                changed[entity] = None
+                written[entity] = None
                 self.recruits = True
         for entity, (kind, thing) in self._handed.items():
             content = before[entity]
             compared = kind.compare(thing, content)
             if compared is None:
                 continue
-            changed[entity] = compared[0]
             if content is None:
                 self.recruits = True
             else:
-                self.names[entity] = compared[1]
-        return changed
+                changes[entity] = compared[1]
+            written[entity] = compared[0]
+        self.changes = changes
+        return written
 
 
 class Draft:

@@ -7,12 +7,12 @@ computed at its end, from the replicas (the state before the batch) and its fina
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from gameserver.state.checksum import MASK, change_sum, changed_fields
+from gameserver.state.checksum import MASK, change_sum, fields_sum
 from gameserver.state.commit import Event, Part, encode_part
 from gameserver.state.delta import difference
 from gameserver.state.draft import Content, Draft
@@ -21,31 +21,32 @@ from gameserver.state.replica import Replica
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@dataclass(slots=True)
 class RoomFootprint:
     """What a group touched in one room. `events` carry the order of their run within the batch."""
 
-    reads: set[str] = field(default_factory=set)
-    writes: dict[str, Content | None] = field(default_factory=dict)
-    names: dict[str, list[str]] = field(default_factory=dict)
-    """Of each written entity that was neither created nor deleted by any run: the fields that may differ."""
-    membership: bool = False
-    events: list[tuple[int, Event]] = field(default_factory=list)
-    siblings: set[str] = field(default_factory=set)
+    __slots__ = ("changes", "events", "membership", "reads", "siblings", "writes")
 
-    def write(self, written: Mapping[str, Content | None], names: Mapping[str, list[str]]) -> None:
-        """Take in what one run wrote; `names` as `RoomDraft.names`."""
-        for entity, content in written.items():
-            changed = names.get(entity)
-            if entity not in self.writes:
-                if changed is not None:
-                    self.names[entity] = changed
-            elif changed is None or entity not in self.names:
-                # Created or deleted by one run or the other: everything may differ.
-                self.names.pop(entity, None)
-            elif changed != self.names[entity]:
-                self.names[entity] = list(dict.fromkeys(self.names[entity] + changed))
-            self.writes[entity] = content
+    def __init__(self) -> None:
+        self.reads: set[str] = set()
+        self.writes: dict[str, Content | None] = {}
+        self.changes: dict[str, Content] = {}
+        """Of each entity that one run alone wrote, and neither created nor deleted: the fields that differ."""
+        self.membership = False
+        self.events: list[tuple[int, Event]] = []
+        self.siblings: set[str] = set()
+
+    def write(self, written: Mapping[str, Content | None], changes: Mapping[str, Content]) -> None:
+        """Take in what one run wrote; `changes` as `RoomDraft.changes`."""
+        if self.writes.keys().isdisjoint(written):
+            self.changes.update(changes)
+        else:
+            for entity in written:
+                if entity in self.writes:
+                    # One run may have undone what the other did.
+                    self.changes.pop(entity, None)
+                elif entity in changes:
+                    self.changes[entity] = changes[entity]
+        self.writes.update(written)
 
 
 @dataclass(slots=True)
@@ -74,9 +75,9 @@ class Footprint:
     def __init__(self) -> None:
         self.rooms: dict[str, RoomFootprint] = {}
 
-    def add(self, draft: Draft, writes: dict[str, dict[str, Content | None]], order: int) -> None:
-        """Take in one run; `writes` is what its rooms' `writes()` said."""
-        changed = [room for room, drafted in draft.rooms.items() if writes.get(room) or drafted.events]
+    def add(self, draft: Draft, writes: dict[str, dict[str, Content | None]], order: int) -> list[str]:
+        """Take in one run; `writes` is what its rooms' `writes()` said. The rooms that the run changed."""
+        changed: list[str] = []
         for room, drafted in draft.rooms.items():
             footprint = self.rooms.get(room)
             if footprint is None:
@@ -86,11 +87,16 @@ class Footprint:
                 footprint.membership = True
             written = writes.get(room)
             if written:
-                footprint.write(written, drafted.names)
+                footprint.write(written, drafted.changes)
+                changed.append(room)
             if drafted.events:
                 footprint.events.extend((order, event) for event in drafted.events)
-            if len(changed) > 1 and (written or drafted.events):
-                footprint.siblings.update(changed)
+                if not written:
+                    changed.append(room)
+        if len(changed) > 1:
+            for room in changed:
+                self.rooms[room].siblings.update(changed)
+        return changed
 
     def absorb(self, other: Footprint) -> None:
         """Become the union; no entity is written by both."""
@@ -99,7 +105,7 @@ class Footprint:
             ours.reads |= theirs.reads
             ours.membership |= theirs.membership
             ours.writes.update(theirs.writes)
-            ours.names.update(theirs.names)
+            ours.changes.update(theirs.changes)
             ours.events.extend(theirs.events)
             ours.siblings |= theirs.siblings
 
@@ -108,7 +114,7 @@ class Footprint:
 
         A room in which nothing was read has the base `no_base`: it only appends events.
         """
-        made = [self._change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
+        made = [_change(room, footprint, replica_of, no_base) for room, footprint in self.rooms.items()]
         # Nobody is to wait for a room in which the group's runs undid each other.
         shown = {change.room for change, part in made if part.dels or part.sets or part.events}
         for change, part in made:
@@ -117,36 +123,34 @@ class Footprint:
                 change.part = encode_part(part)
         return [change for change, _ in made]
 
-    @staticmethod
-    def _change(
-        room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int
-    ) -> tuple[RoomPart, Part]:
-        part = Part([], {}, [], [])
-        blobs: dict[str, bytes | None] = {}
-        reads: dict[str, bool] = {}
-        base, total, membership_changed = no_base, 0, False
-        if footprint.reads or footprint.membership:
-            replica = replica_of(room)
-            base, entities = replica.seq, replica.entities
-            reads = {entity: entity in entities for entity in footprint.reads}
-            for entity, after in footprint.writes.items():
-                before = entities.get(entity)
-                names = footprint.names.get(entity)
-                if before and after and names is not None:
-                    fields, change = changed_fields(entity, before, after, names)
-                    if fields:
-                        part.sets[entity] = fields
-                        blobs[entity] = _encode(after)
-                        total += change
-                elif _changes(part, entity, before, after):
-                    blobs[entity] = None if after is None else _encode(after)
-                    total += change_sum(entity, before, after)
-                    membership_changed |= (before is None) != (after is None)
-        if footprint.events:
-            footprint.events.sort(key=_order)
-            part.events = [event for _, event in footprint.events]
-        made = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
-        return made, part
+
+def _change(
+    room: str, footprint: RoomFootprint, replica_of: Callable[[str], Replica], no_base: int
+) -> tuple[RoomPart, Part]:
+    part = Part([], {}, [], [])
+    blobs: dict[str, bytes | None] = {}
+    reads: dict[str, bool] = {}
+    base, total, membership_changed = no_base, 0, False
+    if footprint.reads or footprint.membership:
+        replica = replica_of(room)
+        base, entities = replica.seq, replica.entities
+        reads = {entity: entity in entities for entity in footprint.reads}
+        for entity, after in footprint.writes.items():
+            before = entities.get(entity)
+            changed = footprint.changes.get(entity)
+            if changed is not None and before and after:
+                part.sets[entity] = changed
+                blobs[entity] = _encode(after)
+                total += fields_sum(entity, before, changed)
+            elif _changes(part, entity, before, after):
+                blobs[entity] = None if after is None else _encode(after)
+                total += change_sum(entity, before, after)
+                membership_changed |= (before is None) != (after is None)
+    if footprint.events:
+        footprint.events.sort(key=_order)
+        part.events = [event for _, event in footprint.events]
+    made = RoomPart(room, base, reads, blobs, footprint.membership, membership_changed, total & MASK, b"")
+    return made, part
 
 
 def _order(item: tuple[int, Event]) -> int:

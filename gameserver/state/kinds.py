@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from gameserver.errors import InvalidValue, NotFound
-from gameserver.state.delta import identical
+from gameserver.state.compiled import UNUSUAL, Compared, Shape, compile_compare, compile_thaw
+from gameserver.state.delta import difference, identical
 from gameserver.state.entities import kind_of
-from gameserver.state.values import FieldType, normaliser
+from gameserver.state.values import FieldType, normalise
 
 F32_MARK = "f32"
 f32 = Annotated[float, F32_MARK]
@@ -22,7 +23,7 @@ f32 = Annotated[float, F32_MARK]
 
 _SIMPLE: dict[Any, FieldType] = {int: "int", float: "float", str: "str", bool: "bool", list: "list", dict: "map"}
 _MUTABLE = (list, dict)
-_ABSENT: Any = object()
+_new = object.__new__
 
 T = TypeVar("T")
 
@@ -30,19 +31,18 @@ T = TypeVar("T")
 class Field:
     """One declared field; `optional` fields may be absent and then read as None."""
 
-    __slots__ = ("default", "name", "normalise", "optional", "type")
+    __slots__ = ("default", "name", "optional", "type")
 
     def __init__(self, name: str, annotation: Any, default: Any) -> None:
         self.name = name
         self.type, self.optional = field_type(name, annotation)
-        self.normalise = normaliser(self.type)
-        self.default = None if default is None else self.normalise(default)
+        self.default = None if default is None else normalise(self.type, default)
 
 
 class Kind:
     """A kind of entity: its class, its fields, and the lane its changes travel in."""
 
-    __slots__ = ("_defaults", "_mutable", "cls", "fields", "name", "priority")
+    __slots__ = ("_compare", "_defaults", "_mutable", "_thaw", "cls", "fields", "name", "priority")
 
     def __init__(self, name: str, cls: type, priority: int) -> None:
         self.name = name
@@ -56,18 +56,26 @@ class Kind:
         }
         self._defaults = {name: field.default for name, field in self.fields.items()}
         self._mutable = [name for name, field in self.fields.items() if field.type in ("list", "map")]
+        shapes = [Shape(field.name, field.type, field.optional, field.default) for field in self.fields.values()]
+        self._thaw = compile_thaw(shapes, _copied)
+        self._compare = compile_compare(shapes)
 
     def thaw(self, content: Mapping[str, Any]) -> Any:
         """A new object with the entity's content; changing it changes nothing else."""
-        thing: Any = object.__new__(self.cls)
-        attributes = {**self._defaults, **content}
-        if len(attributes) != len(self._defaults):
-            # What an older declaration left behind is not shown.
-            attributes = {name: attributes[name] for name in self._defaults}
+        thing: Any = _new(self.cls)
+        try:
+            thing.__dict__ = self._thaw(content)
+        except KeyError:
+            thing.__dict__ = self._filled(content)
+        return thing
+
+    def _filled(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes, absent fields having their defaults. What an older declaration left behind is not shown."""
+        defaults = self._defaults
+        attributes = {name: content.get(name, default) for name, default in defaults.items()}
         for name in self._mutable:
             attributes[name] = _copied(attributes[name])
-        thing.__dict__ = attributes
-        return thing
+        return attributes
 
     def freeze(self, thing: Any, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The content the object stands for now, or None when it is still what `before` was.
@@ -77,57 +85,41 @@ class Kind:
         changed = self.compare(thing, before)
         return None if changed is None else changed[0]
 
-    def compare(self, thing: Any, before: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[str]] | None:
-        """As `freeze`, with the names of all fields in which the content may differ from `before`, each once."""
-        content = before or {}
-        attributes = thing.__dict__
-        # An object that was only looked at holds the very values it was given.
-        touched = [name for name, value in attributes.items() if value is not content.get(name, _ABSENT)]
-        if not touched and len(attributes) == len(self.fields) and before is not None:
-            return None
-        changed, filled, after = self._changes(attributes, content, touched)
-        names = changed + filled
-        if len(attributes) < len(self.fields):
-            names += (gone := [name for name in content if name in self.fields and name not in attributes])
-            changed = changed or gone
-        if not changed and before is not None:
-            return None
-        # What is not declared any more goes with the first change.
-        names += [name for name in content if name not in self.fields]
-        return after, names
+    def compare(self, thing: Any, before: Mapping[str, Any] | None) -> Compared | None:
+        """As `freeze`, with the `gameserver.state.delta.difference` to `before`."""
+        if before is not None:
+            try:
+                return self._compare(thing.__dict__, before)
+            except UNUSUAL:
+                pass
+        return self._compare_any(thing.__dict__, before)
 
-    def _changes(
-        self, attributes: dict[str, Any], content: Mapping[str, Any], touched: list[str]
-    ) -> tuple[list[str], list[str], dict[str, Any]]:
-        """Fields that differ, fields that were absent and have their default, and the whole new content."""
-        changed: list[str] = []
-        filled: list[str] = []
-        after = dict(attributes)
-        for name in touched:
+    def _compare_any(self, attributes: dict[str, Any], before: Mapping[str, Any] | None) -> Compared | None:
+        content = before or {}
+        after: dict[str, Any] = {}
+        changed = before is None
+        for name, value in attributes.items():
             field = self.fields.get(name)
             if field is None:
                 raise InvalidValue(f"{self.name} has no field {name!r}")
-            value = attributes[name]
             if value is None:
                 if not field.optional:
                     raise InvalidValue(f"{self.name}.{name} may not be None")
-                del after[name]
-                if name in content:
-                    changed.append(name)
                 continue
-            if value is field.default and name not in content and type(value) not in _MUTABLE:
-                filled.append(name)
+            # A default that nobody assigned is no change by itself.
+            old = content.get(name, field.default)
+            if value is old and (name in content or type(value) not in _MUTABLE):
+                after[name] = value
                 continue
             try:
-                value = field.normalise(value)
+                after[name] = normalise(field.type, value)
             except InvalidValue as error:
                 raise InvalidValue(f"{self.name}.{name}: {error.message}") from None
-            after[name] = value
-            if not identical(value, content.get(name, field.default)):
-                changed.append(name)
-            elif name not in content:
-                filled.append(name)
-        return changed, filled, after
+            changed = changed or not identical(after[name], old)
+        # What is not declared any more goes with the first change.
+        if changed or any(name in self.fields and name not in after for name in content):
+            return after, difference(before, after)
+        return None
 
     def create(self, content: Mapping[str, Any]) -> Any:
         """A new object with the defaults overlaid by `content`. Raises InvalidValue for a missing required field."""

@@ -60,12 +60,12 @@ def _map_header(size: int) -> bytes:
     return b"\xde" + size.to_bytes(2, "big") if size < 65536 else b"\xdf" + size.to_bytes(4, "big")
 
 
-def normaliser(field_type: FieldType) -> Callable[[Value], Value]:
-    """What makes of a value the one that enters state, copied where it is mutable.
+def normalise(field_type: FieldType, value: Value) -> Value:
+    """The value as it enters state, copied where it is mutable.
 
-    It raises InvalidValue when the value does not fit the type or the rules of the wire.
+    Raises InvalidValue when it does not fit the type or the rules of the wire.
     """
-    return _NORMALISERS[field_type]
+    return _NORMALISERS[field_type](value)
 
 
 def _int(value: Value) -> int:
