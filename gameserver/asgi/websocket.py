@@ -31,7 +31,7 @@ from gameserver.asgi.connection import Connection, OnEnd, OnMessage
 from gameserver.asgi.logs import redact_queries
 from gameserver.asgi.upgrade import BadUpgrade, Upgrade, accept_key, response, switching
 from gameserver.protocol.codes import Close
-from gameserver.protocol.deflate import ANSWER, Inflater, accepts
+from gameserver.protocol.deflate import Inflater, negotiate
 from gameserver.protocol.frames import encode_frame
 from gameserver.protocol.parser import FrameParser
 
@@ -73,7 +73,7 @@ class GameserverProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._early = b""
         self._accept = b""
-        self._inflater: Inflater | None = None
+        self._extension: str | None = None
         self._refusal: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._body = b""
         self._answered = False
@@ -100,7 +100,7 @@ class GameserverProtocol(asyncio.Protocol):
             return
         if self.config.ws_per_message_deflate:
             offers = upgrade.values(b"sec-websocket-extensions")
-            self._inflater = Inflater() if accepts(b", ".join(offers).decode("latin-1")) else None
+            self._extension = negotiate(b", ".join(offers).decode("latin-1"))
         self._scope = self._scope_of(upgrade)
         self._put({"type": "websocket.connect"})
         self._timer = self.loop.call_later(getattr(self.config, "handshake_time", HANDSHAKE_TIME), transport.abort)
@@ -263,8 +263,10 @@ class GameserverProtocol(asyncio.Protocol):
         answer = [*self._server.default_headers, *headers]
         if subprotocol is not None:
             answer.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
-        if self._inflater is not None:
-            answer.append((b"Sec-WebSocket-Extensions", ANSWER.encode()))
+        inflater = None
+        if self._extension is not None:
+            inflater = Inflater()
+            answer.append((b"Sec-WebSocket-Extensions", self._extension.encode()))
         head = switching(self._accept, answer)
         self._answered = True
         self._log("[accepted]")
@@ -272,7 +274,7 @@ class GameserverProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             raise ClientDisconnected
         self._registry.discard(self)
-        parser = FrameParser(self.config.ws_max_size, inflater=self._inflater)
+        parser = FrameParser(self.config.ws_max_size, inflater=inflater)
         self.connection = Connection(self.loop, self._transport, self._registry, parser, self._on_message, self._on_end)
         self._transport.set_protocol(self.connection)
         self._transport.write(head)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gameserver.protocol.closing import may_be_sent
 from gameserver.protocol.codes import Close
-from gameserver.protocol.deflate import Inflater, TooLarge, Undecodable
+from gameserver.protocol.deflate import Inflater, TooLarge, Undecodable, largest_deflated
 
 try:
     from websockets.speedups import apply_mask
@@ -20,9 +20,13 @@ except ImportError:
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
-FIN, RSV1, RSV, OPCODE, CONTROL, MASKED = 0x80, 0x40, 0x70, 0x0F, 0x08, 0x80
-LONGEST_HEAD = 14
-"""Bytes of a frame before its payload, at most."""
+FIN, RSV1, RSV, OPCODE, CONTROL, MASKED, SIZE = 0x80, 0x40, 0x70, 0x0F, 0x08, 0x80, 0x7F
+WHOLE_TEXT, WHOLE_BINARY = FIN | TEXT, FIN | BINARY
+SHORTEST = 6
+"""Bytes of a masked frame without payload; of any frame, what its length takes beyond the second byte comes on top."""
+MAX_SHORT, MEDIUM = 125, 126
+"""The largest length that the second byte holds itself, and what it holds when two more bytes do."""
+NONE = -1
 MAX_CONTROL = 125
 """Bytes of a control frame's payload (RFC 6455, 5.5)."""
 
@@ -64,13 +68,14 @@ class FrameParser:
     or a message has begun and is not whole.
     """
 
-    __slots__ = ("_buffer", "_ended", "_fragments", "_inflater", "_max_fragments", "_max_message", "fault")
+    __slots__ = ("_awaited", "_buffer", "_ended", "_fragments", "_inflater", "_max_fragments", "_max_message", "fault")
 
     def __init__(self, max_message: int, *, max_fragments: int = 64, inflater: Inflater | None = None) -> None:
         self._max_message = max_message
         self._max_fragments = max_fragments
         self._inflater = inflater
         self._buffer: bytes | bytearray = b""
+        self._awaited = 0
         self._fragments: _Fragments | None = None
         self._ended = False
         self.fault: Fault | None = None
@@ -91,91 +96,86 @@ class FrameParser:
         if self._ended:
             return messages
         if self._buffer:
-            if type(self._buffer) is bytes:
-                self._buffer = bytearray(self._buffer)
-            self._buffer += data
-            if self._is_too_short():
+            self._gather(data)
+            if len(self._buffer) < self._awaited:
                 return messages
             data = bytes(self._buffer)
+            self._buffer = b""
+        position, end = 0, len(data)
         try:
-            rest = self._take_frames(data, messages)
+            # The usual case first and without calls: small whole messages, outside of any other.
+            most = self._max_message if self._fragments is None else NONE
+            if most > MAX_SHORT:
+                most = MAX_SHORT
+            while end - position >= SHORTEST:
+                first, size = data[position], data[position + 1] - MASKED
+                start = position + SHORTEST
+                following = start + size
+                if not 0 <= size <= most or following > end or (first != WHOLE_TEXT and first != WHOLE_BINARY):
+                    break
+                payload = apply_mask(data[start:following], data[position + 2 : start])
+                if first == WHOLE_TEXT and not payload.isascii():
+                    _check_text(payload)
+                messages.append((first & OPCODE, payload))
+                position = following
+            if position < end:
+                position = self._take_frames(data, position, messages)
+                if not self._ended:
+                    self._buffer = data[position:]
         except _Broken as broken:
             self.fault = broken.fault
             self._end()
-        else:
-            self._buffer = b"" if self._ended else rest
         return messages
+
+    def _gather(self, data: bytes) -> None:
+        # A peer that sends a byte at a time is not to cost a copy of the whole for each.
+        if type(self._buffer) is bytes:
+            self._buffer = bytearray(self._buffer)
+        self._buffer += data
 
     def _end(self) -> None:
         self._ended = True
         self._buffer = b""
         self._fragments = None
 
-    def _is_too_short(self) -> bool:
-        """Whether what is buffered is known not to be a whole frame: who sends a byte at a time is not to cost a copy
-        of the whole for each."""
-        size = len(self._buffer)
-        if size <= LONGEST_HEAD:
-            return False
-        short = self._buffer[1] & 0x7F
-        if short < 126:
-            return size < 6 + short
-        # Its length was found allowed when it came.
-        if short == 126:
-            return size < 8 + int.from_bytes(self._buffer[2:4], "big")
-        return size < LONGEST_HEAD + int.from_bytes(self._buffer[2:10], "big")
+    def _take_frames(self, data: bytes, position: int, messages: list[Message]) -> int:
+        """Append what is complete from `position` on, frames of all kinds; where the first incomplete frame begins.
 
-    def _take_frames(self, data: bytes, messages: list[Message]) -> bytes:
-        """Append what is complete; the bytes of a frame that is not. Raises _Broken."""
-        position, end = 0, len(data)
+        `_awaited` is then how much of that frame there must be before a further look at it can find anything. Raises
+        _Broken.
+        """
+        end = len(data)
         while end - position >= 2:
             first, second = data[position], data[position + 1]
-            size, start = second & 0x7F, position + 6
-            if size == 126:
-                if end - position < 4:
-                    self._check_head(first, second, size)
-                    break
-                size, start = int.from_bytes(data[position + 2 : position + 4], "big"), position + 8
-                if size < 126:
-                    raise _Broken(Close.PROTOCOL_ERROR, "a length longer than it needs to be")
-            elif size == 127:
-                if end - position < 10:
-                    self._check_head(first, second, size)
-                    break
-                size, start = int.from_bytes(data[position + 2 : position + 10], "big"), position + 14
-                if size < 65536 or size >> 63:
-                    raise _Broken(Close.PROTOCOL_ERROR, "a length longer than it needs to be, or may be")
-            # The usual case first: a whole message in one frame, masked, with nothing reserved.
-            plain = (first == FIN | TEXT or first == FIN | BINARY) and second & MASKED and self._fragments is None
-            if not plain:
-                self._check_head(first, second, size)
-            if not first & CONTROL and size > self._max_message - self._fragmented_size():
-                raise _Broken(Close.TOO_BIG, f"more than {self._max_message} bytes")
+            self._check_head(first, second)
+            size, start = second & SIZE, position + SHORTEST
+            if size > MAX_SHORT:
+                start += 2 if size == MEDIUM else 8
+                if end < start - 4:
+                    self._awaited = start - 4 - position
+                    return position
+                size = _long_size(data[position + 2 : start - 4])
+            if not first & CONTROL:
+                self._check_size(first, size)
             following = start + size
             if following > end:
-                break
+                self._awaited = following - position
+                return position
             payload = apply_mask(data[start:following], data[start - 4 : start])
             position = following
-            if plain:
-                if first & OPCODE == TEXT:
-                    _check_text(payload)
-                messages.append((first & OPCODE, payload))
-            elif first & OPCODE == CLOSE:
+            if not first & CONTROL:
+                self._take_data(first, payload, messages)
+                continue
+            if first & OPCODE == CLOSE:
                 _check_close(payload)
-                messages.append((CLOSE, payload))
                 self._end()
-                return b""
-            elif first & CONTROL:
-                messages.append((first & OPCODE, payload))
-            else:
-                self._take_fragment(first, payload, messages)
-        return data[position:] if position else data
+                position = end
+            messages.append((first & OPCODE, payload))
+        self._awaited = 2
+        return position
 
-    def _fragmented_size(self) -> int:
-        return 0 if self._fragments is None else self._fragments.size
-
-    def _check_head(self, first: int, second: int, size: int) -> None:
-        """Raises _Broken for a head that no frame may have here."""
+    def _check_head(self, first: int, second: int) -> None:
+        """Raises _Broken for the first two bytes of a frame that none may have here."""
         opcode = first & OPCODE
         if not second & MASKED:
             raise _Broken(Close.PROTOCOL_ERROR, "a frame without mask")
@@ -183,7 +183,7 @@ class FrameParser:
         if first & RSV & ~allowed:
             raise _Broken(Close.PROTOCOL_ERROR, "a reserved bit is set")
         if opcode in (CLOSE, PING, PONG):
-            if size > MAX_CONTROL or not first & FIN:
+            if second & SIZE > MAX_CONTROL or not first & FIN:
                 raise _Broken(Close.PROTOCOL_ERROR, "a control frame that is long or in fragments")
         elif opcode == CONTINUATION:
             if self._fragments is None:
@@ -195,6 +195,25 @@ class FrameParser:
                 raise _Broken(Close.PROTOCOL_ERROR, "a new message inside another")
         else:
             raise _Broken(Close.PROTOCOL_ERROR, "an unknown opcode")
+
+    def _check_size(self, first: int, size: int) -> None:
+        """Raises _Broken for a data frame whose message would be too large with it."""
+        fragments = self._fragments
+        compressed = first & RSV1 if fragments is None else fragments.compressed
+        most = largest_deflated(self._max_message) if compressed else self._max_message
+        if size + (0 if fragments is None else fragments.size) > most:
+            raise self._too_large()
+
+    def _too_large(self) -> _Broken:
+        return _Broken(Close.TOO_BIG, f"more than {self._max_message} bytes")
+
+    def _take_data(self, first: int, payload: bytes, messages: list[Message]) -> None:
+        if first & FIN and not first & RSV1 and self._fragments is None:
+            if first & OPCODE == TEXT:
+                _check_text(payload)
+            messages.append((first & OPCODE, payload))
+        else:
+            self._take_fragment(first, payload, messages)
 
     def _take_fragment(self, first: int, payload: bytes, messages: list[Message]) -> None:
         fragments = self._fragments
@@ -219,12 +238,20 @@ class FrameParser:
         try:
             payload = self._inflater.inflate(payload, self._max_message)
         except TooLarge:
-            raise _Broken(Close.TOO_BIG, f"more than {self._max_message} bytes") from None
+            raise self._too_large() from None
         except Undecodable:
             raise _Broken(Close.BAD_TEXT, "not deflated") from None
         if fragments.opcode == TEXT:
             _check_text(payload)
         return payload
+
+
+def _long_size(digits: bytes) -> int:
+    """The length that is written in 2 or 8 bytes. Raises _Broken where fewer would have done (RFC 6455, 5.2)."""
+    size = int.from_bytes(digits, "big")
+    if size <= (MAX_SHORT if len(digits) == 2 else 0xFFFF) or size >> 63:
+        raise _Broken(Close.PROTOCOL_ERROR, "a length longer than it needs to be, or may be")
+    return size
 
 
 def _check_text(payload: bytes) -> None:
