@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 
 from benchmarks.contestants import Contestant, Running
@@ -13,14 +14,15 @@ from benchmarks.world import BACKSTAGE, player_in
 from gameserver.asgi.auth import issue_token
 from gameserver.bench.machine import Cores
 from gameserver.bench.processes import Settings, redis, server
-from gameserver.bench.world import SIGN
-from gameserver.protocol.codec import CODECS, JSON, Codec
+from gameserver.bench.world import ITEMS, SIGN
+from gameserver.protocol.codec import CODECS, JSON, MSGPACK, Codec
 from gameserver.settings import Settings as ServerSettings
 
 WORLD, FLYING = "benchmarks.world:game", "benchmarks.world:flying"
 NAMES = {"gameserver.v1.json": "JSON", "gameserver.v1.msgpack": "MessagePack", "gameserver.v1.compact": "compact"}
 TOKEN_SECONDS = 6 * 3600.0
-SLOTS = 100
+OWN = 54321
+"""Stands for the number of a commander's own thing until the connection's is put in its place."""
 
 
 class Bus(Contestant):
@@ -42,22 +44,27 @@ class Bus(Contestant):
         self._redis = redis
         self._workers = workers
         self._environ = environ or {}
-        self.name = f"gameserver, {NAMES[codec.subprotocol]}"
+        self.encoding = NAMES[codec.subprotocol]
+        self.name = f"gameserver, {self.encoding}"
 
     def prepare(self) -> str:
         return version("gameserver")
 
     @contextmanager
     def start(self, cores: Cores, rooms: int) -> Iterator[Running]:
-        settings = Settings.new()
+        settings = replace(Settings.new(), cores=cores)
         settings.environ.update({"BENCHMARK_ROOMS": str(rooms), **self._environ})
         with ExitStack() as stack:
             url, others = "", {}
             if self._redis:
                 store = stack.enter_context(redis(settings))
                 url, others = store.url, {"redis": [store.pid]}
-            workers = [stack.enter_context(server(settings, self._world, url)) for _ in range(self._workers)]
-            yield Running(workers[0].port, [worker.pid for worker in workers], others, (settings, workers))
+            workers = [stack.enter_context(server(settings, self._world, url))]
+            port = workers[0].port
+            # The others listen at the same port, and the kernel deals the connections out.
+            for _ in range(self._workers - 1):
+                workers.append(stack.enter_context(server(settings, self._world, url, port)))
+            yield Running(port, [worker.pid for worker in workers], others, settings)
 
     def listeners(self) -> Speech:
         return self._speech(self._codec)
@@ -77,8 +84,13 @@ class Bus(Contestant):
     def publisher(self, running: Running, room: int) -> Arguments:
         return (self.token(running, player_in(BACKSTAGE, room)), b"%d" % room)
 
+    def commander(self, running: Running, number: int) -> Arguments:
+        """Somebody backstage, with a thing of their own, as JSON and as MessagePack writes its number."""
+        token = self.token(running, player_in(BACKSTAGE, number))
+        return token, b"%d" % (number % ITEMS), MSGPACK.encode(number % ITEMS)
+
     def token(self, running: Running, player: str) -> bytes:
-        signing = ServerSettings.load(running.shared[0].environ)
+        signing = ServerSettings.load(running.shared.environ)
         return issue_token(signing, player, lifetime=TOKEN_SECONDS).encode()
 
     def message(self, payload: str) -> Message:
@@ -88,9 +100,12 @@ class Bus(Contestant):
     def command(self) -> Message:
         return self.sent("nothing")
 
-    def sent(self, name: str, what: int = 7) -> Message:
-        """A command about a thing, in the listeners' encoding."""
-        return Message(self._codec.encode({"type": name, "id": ID, "what": what, "by": 1}), self._codec.text)
+    def sent(self, name: str, *, hot: bool = False) -> Message:
+        """A command in the listeners' encoding, about a thing of the commander's own or about one thing of all."""
+        what = 0 if hot else OWN
+        encoded = self._codec.encode({"type": name, "id": ID, "what": what, "by": 1})
+        own = b"{2}" if self._codec.text else b"{3}"
+        return Message(encoded.replace(self._codec.encode(OWN), own), self._codec.text)
 
 
 def buses() -> list[Bus]:

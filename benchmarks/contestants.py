@@ -35,6 +35,10 @@ class Contestant(ABC):
     name: str
     echoes = False
     """Whether commands are answered (W3)."""
+    publishers_listen = False
+    """Whether publishers get what they send."""
+    most_idle = 100_000
+    """Connections above which joining takes too long to be waited for (W4)."""
 
     @abstractmethod
     def prepare(self) -> str:
@@ -55,6 +59,9 @@ class Contestant(ABC):
 
     def publisher(self, running: Running, room: int) -> Arguments:
         return self.listener(running, room, 0)
+
+    def commander(self, running: Running, number: int) -> Arguments:
+        return self.listener(running, number, number)
 
     @abstractmethod
     def message(self, payload: str) -> Message:
@@ -92,6 +99,9 @@ class Floor(Contestant):
 
     def publisher(self, running: Running, room: int) -> Arguments:
         return (b"publish", b"%04d" % room)
+
+    def commander(self, running: Running, number: int) -> Arguments:
+        return (b"echo",)
 
     def message(self, payload: str) -> Message:
         return Message(b"{2}" + payload.encode())

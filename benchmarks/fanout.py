@@ -55,7 +55,7 @@ def saturate(contestant: Contestant, cores: Cores, plan: Plan) -> None:
             WINDOW,
             seconds=plan.fanout,
             warm_up=plan.warm_up,
-            subscribers=plan.clients,
+            subscribers=plan.clients + contestant.publishers_listen,
         )
         found = made.run(running.port, cores.load, running.processes)[-1]
     expect_delivered(contestant, found)
@@ -84,7 +84,7 @@ def keep_pace(contestant: Contestant, cores: Cores, plan: Plan) -> None:
             many=BURST,
             seconds=plan.fanout,
             warm_up=plan.warm_up,
-            subscribers=plan.clients // ROOMS,
+            subscribers=plan.clients // ROOMS + contestant.publishers_listen,
         )
         found = made.run(running.port, cores.load, running.processes)[-1]
     expect_delivered(contestant, found)

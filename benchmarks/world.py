@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 
 from gameserver import Context, Game
 from gameserver.bench.world import UNLIMITED, declare_commands, declare_entities, declare_shelves
@@ -79,7 +80,7 @@ def declare_rooms(game: Game, ships: int) -> None:
 
 
 def declare_flight(game: Game) -> None:
-    beats: dict[str, float] = {}
+    beats: dict[str, Beat] = {}
 
     @game.tick(hz=HZ, rooms="sector:*")
     def fly(ctx: Context, dt: float) -> None:
@@ -90,21 +91,27 @@ def declare_flight(game: Game) -> None:
         for _, ship in here.all("ship"):
             ship.x += dt
             ship.y -= dt
-        due = due_time(beats, ctx.here, time.monotonic())
+        late = beats.setdefault(ctx.here, Beat(1 / HZ)).lateness(ctx.now)
+        # From the clock on the wall, which the tick is given, to the one that the load reads.
+        due = time.monotonic() - (time.time() - ctx.now) - late
         here["clock"].stamp = f"@T:{int(due * 1e9):016x}"
 
 
-def due_time(beats: dict[str, float], room: str, now: float) -> float:
-    """When the tick that begins now was due: ticks keep a fixed beat, and the earliest ones show where it is.
+class Beat:
+    """When ticks were due, told from when they began: the punctual ones among the latest show where the beat is."""
 
-    One that is later than four fifths of a period counts as the next one, early.
-    """
-    period = 1 / HZ
-    behind = (now - beats.setdefault(room, now)) % period
-    if behind > 0.8 * period:
-        beats[room] = now
-        behind = 0.0
-    return now - behind
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._number = 0
+        self._last = 0.0
+        self._offsets: deque[float] = deque(maxlen=30)
+
+    def lateness(self, began: float) -> float:
+        """By how many seconds the tick that began now is late. One that was left out is not waited for."""
+        self._number += max(1, round((began - self._last) / self._period)) if self._offsets else 0
+        self._last = began
+        self._offsets.append(began - self._number * self._period)
+        return self._offsets[-1] - min(self._offsets)
 
 
 game = build("bench", ticking=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -38,22 +38,14 @@ class Table:
 
     def page(self) -> str:
         """The table as text."""
-        lines = [["", *(column.head for column in self.columns)]]
-        for row, measured in self.rounds.items():
-            lines.append([row, *(show(measured[column.name], column) for column in self.columns)])
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        text = [f"{self.title}", *(f"  {line}" for line in self.note.splitlines()), ""]
-        for row, *cells in lines:
-            ranged = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-            text.append("  " + "  ".join((row.ljust(widths[0]), *ranged)))
-        return "\n".join(text)
+        return show_table(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "title": self.title,
             "note": self.note,
-            "columns": {column.name: column.head for column in self.columns},
+            "columns": [asdict(column) for column in self.columns],
             "rows": {
                 row: {name: summary(values) for name, values in measured.items() if values}
                 for row, measured in self.rounds.items()
@@ -65,12 +57,32 @@ def summary(values: list[float]) -> dict[str, Any]:
     return {"median": median(values), "min": min(values), "max": max(values), "rounds": values}
 
 
-def show(values: list[float], column: Column) -> str:
-    """`median (min..max)`, or one number where all rounds agree."""
-    if not values:
+def show(found: dict[str, Any] | None, digits: int) -> str:
+    """`median (min..max)`, or one number where all rounds agree; `found` is a summary."""
+    if found is None:
         return MISSING
-    middle, least, most = (f"{value:,.{column.digits}f}" for value in (median(values), min(values), max(values)))
+    middle, least, most = (f"{found[name]:,.{digits}f}" for name in ("median", "min", "max"))
     return middle if least == most else f"{middle} ({least}..{most})"
+
+
+def show_table(table: dict[str, Any]) -> str:
+    """What `Table.to_json` gives, as text."""
+    columns = table["columns"]
+    lines = [["", *(column["head"] for column in columns)]]
+    for row, measured in table["rows"].items():
+        lines.append([row, *(show(measured.get(column["name"]), column["digits"]) for column in columns)])
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    text = [f"{table['title']}", *(f"  {line}" for line in table["note"].splitlines()), ""]
+    for row, *cells in lines:
+        ranged = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        text.append("  " + "  ".join((row.ljust(widths[0]), *ranged)))
+    return "\n".join(text)
+
+
+def facts_page(facts: dict[str, str]) -> str:
+    """What a machine is, a line each."""
+    width = max(map(len, facts))
+    return "\n".join(f"{name.ljust(width)}  {fact}" for name, fact in facts.items())
 
 
 def quantile(ordered: list[float], share: float) -> float | None:

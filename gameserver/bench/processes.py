@@ -40,7 +40,6 @@ class Settings:
             Cores.of_this_machine(),
             {
                 "GAMESERVER_JWT_SECRET": secrets.token_urlsafe(48),
-                "GAMESERVER_PORT": "0",
                 "GAMESERVER_LOG_LEVEL": "warning",
                 "GAMESERVER_MAX_CONNECTIONS": "100000",
                 "GAMESERVER_HANDSHAKES_PER_ADDRESS": "1000000",
@@ -60,12 +59,14 @@ class RunningServer:
 
 
 @contextmanager
-def server(settings: Settings, world: str, redis_url: str = "") -> Iterator[RunningServer]:
-    """A gameserver process of the world `module:attribute`, on Redis or with its own memory."""
+def server(settings: Settings, world: str, redis_url: str = "", port: int = 0) -> Iterator[RunningServer]:
+    """A gameserver process of the world `module:attribute`, on Redis or with its own memory; `port` may be another's
+    already, who shares it."""
     core = settings.cores.server
     environ = settings.environ | {
         "GAMESERVER_WORLD": world,
         "GAMESERVER_REDIS_URL": redis_url,
+        "GAMESERVER_PORT": str(port),
         "BENCHMARK_CORE": "" if core is None else str(core),
     }
     with tempfile.TemporaryFile() as log, _started("gameserver.bench.server", environ, stderr=log) as process:

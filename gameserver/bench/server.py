@@ -26,7 +26,7 @@ def main() -> int:
     allow_many_connections()
     end_with_parent()
     settings = Settings.load(os.environ, {"messages_per_second": NO_LIMIT})
-    listener = socket.create_server((settings.host, settings.port), backlog=4096)
+    listener = socket.create_server((settings.host, settings.port), backlog=4096, reuse_port=True)
     port = listener.getsockname()[1]
     return serve(settings, load_world(settings.world), sockets=[listener], on_started=lambda: print(port, flush=True))
 

@@ -13,7 +13,6 @@ from gameserver.bench.processes import BenchmarkFailed, Settings, measure, redis
 from gameserver.bench.world import CHANGED, HZ, ROOMS
 from gameserver.protocol.codec import JSON, MSGPACK, Codec
 
-STORES = ("memory", "redis")
 NAMES: dict[Codec, str] = {JSON: "JSON", MSGPACK: "MessagePack"}
 SENDERS = 200
 DEPTH = 4
@@ -26,7 +25,8 @@ TICKING, QUIET = "gameserver.bench.world:game", "gameserver.bench.world:quiet"
 class Plan:
     """How much of everything: seconds that each figure is measured for in a round, and how many connections."""
 
-    rounds: int = 3
+    rounds: int = 1
+    redis: bool = True
     commits: float = 0.6
     saturated: float = 0.8
     paced: float = 1.5
@@ -36,7 +36,16 @@ class Plan:
 
     @classmethod
     def quick(cls) -> Plan:
-        return cls(rounds=1, commits=0.2, saturated=0.3, paced=0.5, deliveries=1.0, receivers=200, idle=100)
+        return cls(commits=0.2, saturated=0.3, paced=0.5, deliveries=1.0, receivers=100, idle=50)
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        return ("memory", "redis") if self.redis else ("memory",)
+
+    @property
+    def store(self) -> str:
+        """The one where only one is measured."""
+        return self.stores[-1]
 
 
 COMMITS = Table(
@@ -107,7 +116,7 @@ def store(settings: Settings, name: str) -> Iterator[tuple[str, int | None]]:
 
 
 def commits(settings: Settings, plan: Plan) -> None:
-    for name in STORES:
+    for name in plan.stores:
         with store(settings, name) as (url, pid):
             task = {"redis_url": url, "redis_pid": pid, "seconds": plan.commits}
             measured = measure(settings, "gameserver.bench.commits", settings.cores.server, task, 10 * plan.commits)
@@ -136,7 +145,7 @@ def commands(settings: Settings, plan: Plan) -> None:
         "moves, two rooms": {"command": "shift", **saturated},
     }
     chosen = {JSON: list(phases), MSGPACK: ["nothing committed", "independent", "paced"]}
-    for name, codec in product(STORES, chosen):
+    for name, codec in product(plan.stores, chosen):
         with store(settings, name) as (url, _), server(settings, QUIET, url) as running:
             task = {
                 "port": running.port,
@@ -171,7 +180,7 @@ def _note_commands(where: str, phase: str, found: dict[str, Any]) -> None:
 
 def deliveries(settings: Settings, plan: Plan) -> None:
     for codec in (JSON, MSGPACK):
-        with store(settings, "redis") as (url, _), server(settings, TICKING, url) as running:
+        with store(settings, plan.store) as (url, _), server(settings, TICKING, url) as running:
             task = {
                 "what": "receive",
                 "port": running.port,
@@ -184,7 +193,7 @@ def deliveries(settings: Settings, plan: Plan) -> None:
         _expect_none_lost(found)
         _expect_some_delivered(found)
         seconds, cpu, count = found["seconds"], found["cpu_seconds"], found["deliveries"]
-        row = f"redis, {NAMES[codec]}, {plan.receivers} players"
+        row = f"{plan.store}, {NAMES[codec]}, {plan.receivers} players"
         DELIVERIES.add(
             row,
             per_s=count / seconds,
@@ -205,7 +214,7 @@ def deliveries(settings: Settings, plan: Plan) -> None:
 
 
 def idle(settings: Settings, plan: Plan) -> None:
-    with store(settings, "redis") as (url, _), server(settings, QUIET, url) as running:
+    with store(settings, plan.store) as (url, _), server(settings, QUIET, url) as running:
         task = {
             "what": "idle",
             "port": running.port,
@@ -215,7 +224,9 @@ def idle(settings: Settings, plan: Plan) -> None:
         }
         found = measure(settings, "gameserver.bench.receivers", settings.cores.load, task, 10.0)
     _expect_none_lost(found)
-    CONNECTIONS.add(f"idle, redis, JSON, {plan.idle} players", memory=found["bytes"] / found["connections"] / 1024)
+    CONNECTIONS.add(
+        f"idle, {plan.store}, JSON, {plan.idle} players", memory=found["bytes"] / found["connections"] / 1024
+    )
 
 
 def _expect_none_refused(what: str, found: dict[str, Any]) -> None:
