@@ -125,6 +125,8 @@ class CommandMessage(msgspec.Struct, tag_field="type", forbid_unknown_fields=Tru
     """A game's command; `build_decoder` makes one subclass of it for each."""
 
     spec: ClassVar[CommandSpec]
+    composite: ClassVar[bool]
+    """Whether an argument may be a list or a map."""
     variable: ClassVar[dict[str, bytes]]
     """The arguments whose equal values may be read as different ones (1 and 1.0, keys in another order), each with
     its default in canonical form, empty without one."""
@@ -317,7 +319,11 @@ def _command_type(spec: CommandSpec, limits: Limits) -> type[CommandMessage]:
             f"{spec.name}_command",
             fields,
             bases=(CommandMessage,),
-            namespace={"spec": spec, "variable": variable},
+            namespace={
+                "spec": spec,
+                "variable": variable,
+                "composite": any(is_composite(field.annotation) for field in spec.fields),
+            },
             tag=spec.name,
             rename={a: field.name for a, field in zip(attributes, spec.fields, strict=True)},
             kw_only=True,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class CommandWork(Work):
     """`now` (s since the Unix epoch) and `seed` are the same on every run."""
 
-    __slots__ = ("_command", "_composite", "_message", "_now", "_requests", "_seed", "_session", "_values")
+    __slots__ = ("_command", "_message", "_now", "_requests", "_seed", "_session", "_values")
 
     def __init__(
         self,
@@ -44,9 +44,7 @@ class CommandWork(Work):
         self._message = message
         self._now = now
         self._seed = seed
-        self._values = values = message.values
-        # A handler may change what it is given, and it may run again.
-        self._composite = any(type(value) in (list, dict) for value in values)
+        self._values = message.values
 
     def run(self, draft: Draft) -> None:
         claims = self._session.claims
@@ -59,7 +57,8 @@ class CommandWork(Work):
             team=claims.team,
             role=claims.role,
         )
-        self._command.handler(context, *(deepcopy(self._values) if self._composite else self._values))
+        # A handler may change what it is given, and it may run again.
+        self._command.handler(context, *(deepcopy(self._values) if self._message.composite else self._values))
 
     def body(self) -> bytes:
         return self._message.body_hash()

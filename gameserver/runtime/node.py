@@ -119,7 +119,6 @@ class Node:
         """By the word of the handshake; one object each, for members share frames by it."""
         self.sessions: dict[str, Session] = {}
         self.by_player: dict[str, tuple[Session, ...]] = {}
-        self.message_rates = KeyedBuckets(self.limits.messages_per_second, 2 * self.limits.messages_per_second)
         self._player_rates = KeyedBuckets(self.limits.commands_per_second, self.limits.commands_burst)
         self._command_rates = {name: KeyedBuckets(*command.rate) for name, command in game.commands.items()}
         self.resyncs = 0

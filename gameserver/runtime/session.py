@@ -20,6 +20,7 @@ from gameserver.runtime.member import Member
 from gameserver.runtime.requests import Requests
 from gameserver.sessions.claims import Claims
 from gameserver.sessions.quality import SLOW_RTT, Quality, Tier
+from gameserver.sessions.ratelimit import TokenBucket
 from gameserver.sessions.transitions import Action, Input, State, step
 from gameserver.sessions.unreadable import UnreadableCount
 
@@ -45,6 +46,7 @@ class Session:
         "_early",
         "_held",
         "_hello_timer",
+        "_messages",
         "_moving",
         "_requests",
         "_retire_token",
@@ -99,6 +101,8 @@ class Session:
         self._requests = Requests(self)
         self._early: tuple[incoming.Incoming, ...] = ()
         self._unreadable: UnreadableCount | None = None
+        self._messages: TokenBucket | None = None
+        """Made for those who say anything."""
         self._moving = False
         self._retire_token = False
         self._hello_timer: asyncio.TimerHandle | None = None
@@ -293,7 +297,10 @@ class Session:
         if self.closed:
             return
         now = self.node.clock.monotonic()
-        wait = self.node.message_rates.take(self.id, now)
+        if self._messages is None:
+            rate = self.node.limits.messages_per_second
+            self._messages = TokenBucket(rate, 2 * rate)
+        wait = self._messages.take(now)
         if wait > 0:
             self.end(Input.FLOODED, "too many messages", retry_after=max(1.0, wait))
             return
