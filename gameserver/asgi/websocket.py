@@ -156,7 +156,7 @@ class GameserverProtocol(asyncio.Protocol):
     def _answer(self, answer: bytes) -> None:
         """Refuse the handshake: the connection ends with an HTTP response."""
         self._answered = True
-        self._log(answer[9:12].decode())
+        self._log(logging.INFO, answer[9:12].decode())
         self._early = b""
         self._put({"type": "websocket.disconnect", "code": ABNORMAL, "reason": ""})
         self._stop_timer()
@@ -171,10 +171,10 @@ class GameserverProtocol(asyncio.Protocol):
             self._transport.close()
         self._timer = self.loop.call_later(LINGER, self._transport.abort)
 
-    def _log(self, outcome: str) -> None:
-        if self._scope and log.isEnabledFor(logging.INFO):
+    def _log(self, level: int, outcome: str) -> None:
+        if self._scope and log.isEnabledFor(level):
             path = get_path_with_query_string(self._scope)  # type: ignore[arg-type]
-            log.info('%s - "WebSocket %s" %s', get_client_addr(self._scope), path, outcome)  # type: ignore[arg-type]
+            log.log(level, '%s - "WebSocket %s" %s', get_client_addr(self._scope), path, outcome)  # type: ignore[arg-type]
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -269,7 +269,7 @@ class GameserverProtocol(asyncio.Protocol):
             answer.append((b"Sec-WebSocket-Extensions", self._extension.encode()))
         head = switching(self._accept, answer)
         self._answered = True
-        self._log("[accepted]")
+        self._log(logging.DEBUG, "[accepted]")
         self._stop_timer()
         if self._transport.is_closing():
             raise ClientDisconnected
