@@ -15,7 +15,7 @@ from gameserver.bench.processes import BenchmarkFailed
 SIZE = 150
 """Bytes of a message."""
 FILLING = "'t':'d','x':12.5,'y':-3.25,'hp':97,'anim':'run','ent':[1,2,3],'flags':7;"
-WINDOW = 32
+WINDOW = 64
 """Messages on the way to a room in the saturated workload."""
 ROOMS = 20
 HZ = 20.0

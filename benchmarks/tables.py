@@ -9,7 +9,7 @@ from gameserver.bench.figures import Column, Table, facts_page, show_table
 SATURATED = Table(
     "W1",
     "W1. Fan-out, saturated: 1,000 clients in one room",
-    "One publisher, 32 messages of 150 bytes on the way. On the bus each is a command that is committed on Redis;\n"
+    "One publisher, 64 messages of 150 bytes on the way. On the bus each is a command that is committed on Redis;\n"
     "peers pass a message on. One message to one client is one delivery.",
     (
         Column("per_s", "deliveries/s"),

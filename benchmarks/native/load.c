@@ -58,7 +58,7 @@ typedef struct {
   uint32_t turn;
 } Connection;
 typedef struct { char name[32]; int pids[16], count; } Processes;
-typedef struct { uint64_t delivered, sent, accepted, refused, bytes, frames, lost, joined; double own_cpu, cpu[MOST_PROCESSES]; uint64_t at; } Counts;
+typedef struct { uint64_t delivered, delivered_slowly, sent, accepted, refused, bytes, frames, lost, joined; double own_cpu, cpu[MOST_PROCESSES]; uint64_t at; } Counts;
 
 static int port, epoll_fd, at_once = AT_ONCE, turns = 100;
 static size_t stride = 20;
@@ -307,8 +307,13 @@ static void look_for_marks(Connection *c, const char *payload, size_t size, uint
   while (end - at >= 11 && (at = memchr(at, '@', (size_t)(end - at)))) {
     if (end - at >= 19 && !memcmp(at, "@T:", 3)) {
       uint64_t due = get_hex(at + 3, 16);
-      now_counts.delivered++;
-      if (due >= measured_from && due <= now) note(&deliveries, now - due);
+      /* Who reads slowly is late by its own doing. */
+      if (c->group->is_slow) {
+        now_counts.delivered_slowly++;
+      } else {
+        now_counts.delivered++;
+        if (due >= measured_from && due <= now) note(&deliveries, now - due);
+      }
       at += stride;
     } else if (end - at >= 11 && !memcmp(at, "@I:", 3)) {
       Text accepted = c->group->accepted;
@@ -528,6 +533,7 @@ typedef struct {
 
 static void print_phase(const Phase *phase, const char *label, const Counts *from, const Counts *to) {
   printf("{\"%s\":\"%s\",\"seconds\":%.6f,\"connections\":%d", label, phase->name, (double)(to->at - from->at) / SECOND, ready_count);
+  printf(",\"delivered_slowly\":%llu", (unsigned long long)(to->delivered_slowly - from->delivered_slowly));
   printf(",\"delivered\":%llu,\"sent\":%llu,\"accepted\":%llu,\"refused\":%llu,\"bytes\":%llu,\"frames\":%llu,\"lost\":%llu,\"joins\":%llu",
          (unsigned long long)(to->delivered - from->delivered), (unsigned long long)(to->sent - from->sent),
          (unsigned long long)(to->accepted - from->accepted), (unsigned long long)(to->refused - from->refused),

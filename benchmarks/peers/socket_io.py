@@ -57,10 +57,9 @@ class PythonSocketIo(SocketIo):
 
     def prepare(self) -> str:
         python = python_packages("python-socketio", "python-socketio", "uvicorn[standard]")
-        asked = (
-            "from importlib.metadata import version as v; print(f\"{v('python-socketio')}, uvicorn {v('uvicorn')}\")"
-        )
-        return run((str(python), "-c", asked), "python-socketio").strip()
+        asked = "from importlib.metadata import version; print(version('python-socketio'), version('uvicorn'))"
+        socketio, uvicorn = run((str(python), "-c", asked), "python-socketio").split()
+        return f"{socketio}, uvicorn {uvicorn}"
 
     @contextmanager
     def start(self, cores: Cores, rooms: int) -> Iterator[Running]:

@@ -19,8 +19,8 @@ def add_to(commands: Subparsers) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write them there as JSON besides")
     parser.add_argument("--rounds", type=count, default=1, help="how often everything is measured (default: 1)")
     parser.epilog = (
-        "It starts servers of its own on free ports of 127.0.0.1 and ends them. With a redis-server on PATH it measures "
-        "on Redis too. Each figure is of one server process; when a core has other work, look at those per CPU second."
+        "It starts servers of its own on free ports of 127.0.0.1 and ends them. With a redis-server on PATH it "
+        "measures on Redis too. When the machine has other work, look at the figures per CPU second."
     )
 
 
