@@ -114,12 +114,14 @@ class RoomDraft:
         if kind is None:
             return sorted(present)
         prefix = f"{kind}:"
-        return sorted(entity for entity in present if entity.startswith(prefix) or entity == kind)
+        return sorted([entity for entity in present if entity.startswith(prefix) or entity == kind])
 
     def all(self, kind: str) -> Iterator[tuple[str, Any]]:
         """Every entity of a kind as (id, object)."""
         for entity in self.ids(kind):
-            yield entity, self[entity]
+            thing = self.get(entity)
+            # It may have been deleted meanwhile.
+            yield entity, self[entity] if thing is None else thing
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids())

@@ -144,8 +144,9 @@ class Schema:
 
     def kind(self, entity: str) -> Kind:
         """Raises NotFound when no such kind is declared."""
+        # As `kind_of`, without the call: it is asked for every object that is handed out.
         try:
-            return self.kinds[kind_of(entity)]
+            return self.kinds[entity.partition(":")[0]]
         except KeyError:
             raise NotFound(f"no kind {kind_of(entity)!r} is declared (entity {entity!r})") from None
 
