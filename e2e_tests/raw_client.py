@@ -13,6 +13,9 @@ TCP_MAXSEG = 88
 """The smallest segment Linux allows: with it the kernel holds about 70 kB for a reader that does not read."""
 
 
+TEXT, PING, PONG = 0x1, 0x9, 0xA
+
+
 class RawClient(asyncio.Protocol):
     """`on_message(payload)` is called with every text message's payload, in order."""
 
@@ -78,16 +81,22 @@ class RawClient(asyncio.Protocol):
                 size, head = int.from_bytes(buffer[start + 2 : start + 10], "big"), 10
             if len(buffer) - start < head + size:
                 break
-            if buffer[start] & 0x0F == 1:
-                self.on_message(bytes(buffer[start + head : start + head + size]))
+            payload = bytes(buffer[start + head : start + head + size])
+            if buffer[start] & 0x0F == TEXT:
+                self.on_message(payload)
+            elif buffer[start] & 0x0F == PING:
+                self._send(PONG, payload)
             start += head + size
         del buffer[:start]
 
     def send(self, payload: bytes) -> None:
         """One masked text message (with a mask of zeros, which masks nothing and is allowed)."""
+        self._send(TEXT, payload)
+
+    def _send(self, opcode: int, payload: bytes) -> None:
         assert self.transport is not None
         assert len(payload) < 126
-        self.transport.write(bytes((0x81, 0x80 | len(payload))) + bytes(4) + payload)
+        self.transport.write(bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload)
 
     def pause(self) -> None:
         assert self.transport is not None
