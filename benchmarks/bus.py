@@ -59,7 +59,7 @@ class Bus(Contestant):
     @contextmanager
     def start(self, cores: Cores, rooms: int) -> Iterator[Running]:
         settings = replace(Settings.new(), cores=cores)
-        settings.environ.update({"BENCHMARK_ROOMS": str(rooms), **self._environ})
+        settings.environ.update(self._environ)
         with ExitStack() as stack:
             url, others = "", {}
             if self._redis:
