@@ -28,7 +28,7 @@ format: $(VENV)/package.stamp ## rewrite the code as `make lint` wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/package.stamp ## one page of figures
+bench: $(VENV)/package.stamp ## the hot path beside its peers, about twenty minutes
 	@scripts/ensure-redis
 	$(BIN)/python -m benchmarks
 

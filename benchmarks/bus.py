@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.util import find_spec
 
 from benchmarks.contestants import Contestant, Running
 from benchmarks.script import ID, TURN, Arguments, Message, Speech, request
@@ -17,10 +16,10 @@ from gameserver.bench.machine import Cores
 from gameserver.bench.processes import Settings, redis, server
 from gameserver.bench.world import ITEMS, SIGN
 from gameserver.protocol.codec import JSON, MSGPACK, Codec
+from gameserver.protocol.compact_schema import COMPACT
 from gameserver.settings import Settings as ServerSettings
 
 WORLD, FLYING = "benchmarks.world:game", "benchmarks.world:flying"
-COMPACT = "gameserver.v1.compact"
 NAMES = {JSON.subprotocol: "JSON", MSGPACK.subprotocol: "MessagePack", COMPACT: "compact"}
 TOKEN_SECONDS = 6 * 3600.0
 OWN = 54321
@@ -60,7 +59,7 @@ class Bus(Contestant):
     @contextmanager
     def start(self, cores: Cores, rooms: int) -> Iterator[Running]:
         settings = replace(Settings.new(), cores=cores)
-        settings.environ.update({"BENCHMARK_ROOMS": str(rooms), **self._environ})
+        settings.environ.update(self._environ)
         with ExitStack() as stack:
             url, others = "", {}
             if self._redis:
@@ -117,7 +116,4 @@ class Bus(Contestant):
 
 def buses() -> list[Bus]:
     """One for each encoding that the server knows."""
-    known = [Bus(JSON), Bus(MSGPACK)]
-    if find_spec("gameserver.protocol.compact") is not None:
-        known.append(Bus(JSON, listening=COMPACT))
-    return known
+    return [Bus(JSON), Bus(MSGPACK), Bus(JSON, listening=COMPACT)]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
-from benchmarks.native import Unavailable
+from benchmarks.bytes_per_delta import rows
 from benchmarks.tables import BYTES
 
 COLUMNS = {
@@ -20,7 +17,5 @@ COLUMNS = {
 def count() -> None:
     if BYTES.rounds:
         return
-    if find_spec("benchmarks.bytes_per_delta") is None:
-        raise Unavailable("benchmarks/bytes_per_delta.py is not there yet.")
-    for row in import_module("benchmarks.bytes_per_delta").rows():
+    for row in rows():
         BYTES.add(row["change"], **{name: row.get(column) for column, name in COLUMNS.items()})

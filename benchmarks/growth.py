@@ -16,6 +16,7 @@ from gameserver.bench.processes import BenchmarkFailed
 DELIVERIES = 40_000
 """A second."""
 SLOTS = 100
+"""Entities of a room that are written to in turn."""
 
 
 @dataclass(frozen=True, slots=True)

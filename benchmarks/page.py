@@ -132,7 +132,7 @@ def page(result: Json, tables: dict[str, Json], drawn: set[str]) -> str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.split())[:300]
 
 
 def facts(result: Json) -> Iterator[str]:

@@ -11,10 +11,10 @@ class Plan:
 
     rounds: int = 3
     warm_up: float = 1.0
-    fanout: float = 4.0
-    commands: float = 2.0
+    fanout: float = 3.0
+    commands: float = 1.5
     ticks: float = 4.0
-    growth: float = 2.0
+    growth: float = 1.5
     clients: int = 1000
     idle: int = 5000
     most_clients: int = 10_000

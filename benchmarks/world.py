@@ -1,6 +1,6 @@
 """The worlds under load in `benchmarks/`: they do as little as possible themselves, so that the bus is measured.
 
-A player's id says where it begins: `p.7.123` in `sector:7`. BENCHMARK_ROOMS, BENCHMARK_ENTITIES (of each room) and,
+A player's id says where it begins: `p.7.123` in `sector:7`. BENCHMARK_ENTITIES (of each room) and,
 for the world that ticks, BENCHMARK_SHIPS and BENCHMARK_HZ say how large a world is.
 """
 
@@ -13,8 +13,8 @@ from collections import deque
 from gameserver import Context, Game
 from gameserver.bench.world import UNLIMITED, declare_commands, declare_entities, declare_shelves
 from gameserver.context import PLACEMENT
+from gameserver.state.draft import RoomDraft
 
-ROOMS = int(os.environ.get("BENCHMARK_ROOMS", "20"))
 ENTITIES = int(os.environ.get("BENCHMARK_ENTITIES", "100"))
 SHIPS = int(os.environ.get("BENCHMARK_SHIPS", "40"))
 HZ = float(os.environ.get("BENCHMARK_HZ", "10"))
@@ -62,21 +62,29 @@ def declare_rooms(game: Game, ships: int) -> None:
         stamp: str = NO_STAMP
 
     @game.on_create
-    def furnish(ctx: Context) -> None:
-        for room in (*map(str, range(ROOMS)), BACKSTAGE):
-            ctx.room(room_called(room)).create("gate")
-        for number in range(ROOMS):
-            here = ctx.room(room_called(str(number)))
-            for slot in range(0 if ships else ENTITIES):
-                here.create(f"beacon:{slot:02}")
-            for ship in range(ships):
-                here.create(f"ship:{ship}", x=float(ship))
-            if ships:
-                here.create("clock")
+    def open_backstage(ctx: Context) -> None:
+        ctx.room(room_called(BACKSTAGE)).create("gate")
 
     @game.on_first_join
     def place(ctx: Context) -> None:
-        ctx.private()[PLACEMENT].sector = room_called(ctx.player.split(".")[1])
+        """A room is furnished for whoever comes first: a thousand of them would be too much for one commit."""
+        sector = room_called(ctx.player.split(".")[1])
+        ctx.private()[PLACEMENT].sector = sector
+        here = ctx.room(sector)
+        if "gate" not in here:
+            here.create("gate")
+            furnish(here, ships)
+
+
+def furnish(room: RoomDraft, ships: int) -> None:
+    """Beacons, or else ships and a clock."""
+    for ship in range(ships):
+        room.create(f"ship:{ship}", x=float(ship))
+    if ships:
+        room.create("clock")
+        return
+    for slot in range(ENTITIES):
+        room.create(f"beacon:{slot:02}")
 
 
 def declare_flight(game: Game) -> None:

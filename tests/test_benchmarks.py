@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they should; how fast anything is, no test asks."""
+"""What `gameserver bench` runs says what it should; how fast anything is, no test asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import pytest
 
 from gameserver.bench import commits, receivers
 from gameserver.bench.figures import Column, Table, quantile
+from gameserver.bench.suite import WITHOUT_REDIS, Suite
 from gameserver.bench.wire import client_frame, take_frames
+from gameserver.bench.workloads import Plan
 from gameserver.bench.world import HZ
 from gameserver.protocol.frames import BINARY, TEXT, encode_frame
 
@@ -79,3 +81,15 @@ def test_quantiles_are_values_that_were_measured() -> None:
     """The largest is the answer for a share of all; nothing measured has no quantile."""
     assert quantile([], 0.5) is None
     assert [quantile([1.0, 2.0, 3.0, 4.0], share) for share in (0.0, 0.5, 0.99, 1.0)] == [1.0, 2.0, 4.0, 4.0]
+
+
+def test_the_suite_measures_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest of its workloads, with a server of its own and in memory, as a page and as JSON."""
+    monkeypatch.setenv("PATH", "")
+    told: list[str] = []
+    suite = Suite(only=["idle"], plan=Plan(idle=10))
+    suite.run(told.append)
+    assert told == [WITHOUT_REDIS, "round 1 of 1: idle"]
+    [table] = suite.to_json()["tables"]
+    assert list(table["rows"]) == ["idle, memory, JSON, 10 players"]
+    assert "KiB/connection" in suite.page()
