@@ -62,7 +62,7 @@ def inputs(seed: int) -> Iterator[tuple[Input, list[int]]]:
         inflates = chance.random() < 0.5
         stream = b"".join(_message(chance, inflates) for _ in range(chance.randrange(1, 7)))
         for _ in range(chance.choice((0, 1, 1, 1, 2, 5))):
-            stream = _spoilt(chance, stream)
+            stream = spoilt(chance, stream)
         cuts = chance.randrange(min(12, len(stream) + 1))
         yield Input(stream, inflates), sorted(chance.randrange(len(stream) + 1) for _ in range(cuts))
 
@@ -84,7 +84,7 @@ def _message(chance: random.Random, inflates: bool) -> bytes:
     return fragments(opcode, parts, reserved=reserved)
 
 
-def _spoilt(chance: random.Random, stream: bytes) -> bytes:
+def spoilt(chance: random.Random, stream: bytes) -> bytes:
     """One change: a bit, a byte, a piece lost, doubled or put in; most of them near the heads of frames."""
     if not stream:
         return stream
