@@ -1,7 +1,7 @@
 """One commit of one room, as bytes: what the store logs and publishes, and every replica reads.
 
 A worker encodes *parts*; the store only puts a header in front of those it accepts. The whole is one
-MessagePack array, `[header, part, ...]`, decoded and validated in one pass:
+MessagePack array, `[header, [part, ...]]`, decoded and validated in one pass:
 
     header = [format, epoch, seq, sum, at, worker, number]
     part   = [dels, sets, events, siblings]
@@ -14,13 +14,14 @@ same in every room it touches, and `siblings` names the other rooms this part mu
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from gameserver.errors import GameserverError
 
-FORMAT = 1
+FORMAT = 3
 
 
 class PoisonCommit(GameserverError):
@@ -56,7 +57,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     number: int
 
 
-class Commit(msgspec.Struct, frozen=True):
+class Commit(msgspec.Struct, array_like=True, frozen=True):
     header: Header
     parts: list[Part]
 
@@ -72,14 +73,15 @@ class Commit(msgspec.Struct, frozen=True):
         return [event for part in self.parts for event in part.events]
 
     @property
-    def siblings(self) -> set[str]:
+    def siblings(self) -> Collection[str]:
+        """Each once."""
+        if len(self.parts) == 1:
+            return self.parts[0].siblings
         return {room for part in self.parts for room in part.siblings}
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_frames = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-_decode_header = msgspec.msgpack.Decoder(Header).decode
-_decode_part = msgspec.msgpack.Decoder(Part).decode
+_decode = msgspec.msgpack.Decoder(Commit).decode
 
 
 def encode_part(part: Part) -> bytes:
@@ -88,20 +90,17 @@ def encode_part(part: Part) -> bytes:
 
 def encode_commit(header: Header, parts: list[bytes]) -> bytes:
     """What the store does in its script, for stores written in Python."""
-    size = len(parts) + 1
-    prefix = bytes((0x90 | size,)) if size < 16 else b"\xdc" + size.to_bytes(2, "big")
-    return b"".join((prefix, _encode(header), *parts))
+    size = len(parts)
+    length = bytes((0x90 | size,)) if size < 16 else b"\xdc" + size.to_bytes(2, "big")
+    return b"".join((b"\x92", _encode(header), length, *parts))
 
 
 def decode_commit(payload: bytes) -> Commit:
     """Raises PoisonCommit for anything that is not a commit of this format."""
     try:
-        frames = _decode_frames(payload)
-        if not frames:
-            raise PoisonCommit("an empty commit")
-        header = _decode_header(frames[0])
-        if header.format != FORMAT:
-            raise PoisonCommit(f"a commit of format {header.format}")
-        return Commit(header, [_decode_part(frame) for frame in frames[1:]])
+        commit = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PoisonCommit(str(error)) from None
+    if commit.header.format != FORMAT:
+        raise PoisonCommit(f"a commit of format {commit.header.format}")
+    return commit

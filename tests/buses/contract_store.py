@@ -161,7 +161,7 @@ class Reading:
         """Integers stay integers: seq, a sum above 2^31, a time in milliseconds above 2^40."""
         await seat.write(write(A, 0, {"ship:1": {}}, sum_change=2**32 - 1))
         ((header,),) = ([commit.header for commit in await seat.log(A)],)
-        assert (header.format, header.epoch, header.seq, header.sum) == (1, seat.epoch, 1, 2**32 - 1)
+        assert (header.format, header.epoch, header.seq, header.sum) == (3, seat.epoch, 1, 2**32 - 1)
         assert (header.worker, header.number) == ("w1", 1)
         assert abs(header.at - seat.epoch) < 60_000
 

@@ -12,7 +12,7 @@
 local ACCEPTED, CONFLICT, FENCED, ANSWERED, CLAIMED = 0, 1, 2, 3, 4
 local NO_BASE, MEMBERSHIP = -1, '\0'
 local CLAIM_REFUSALS, CLAIMS_PER_ROOM = 4, 64
-local FORMAT = 1
+local FORMAT = 3
 -- Lua's unpack fails at about 8000 values. Even, because some lists are of pairs.
 local CHUNK = 4000
 -- The log is trimmed by chunks of this part of its caps, so that most commits only count bytes.
@@ -306,9 +306,9 @@ local seqs = {}
 for index = 1, #changed do
   local room = changed[index]
   local header = cmsgpack.pack({FORMAT, epoch, room.seq, room.sum, now, worker, number})
-  local count = #room.parts + 1
-  local prefix = count < 16 and string.char(144 + count) or '\220' .. struct.pack('>I2', count)
-  room.payload = prefix .. header .. table.concat(room.parts)
+  local count = #room.parts
+  local length = count < 16 and string.char(144 + count) or '\220' .. struct.pack('>I2', count)
+  room.payload = '\146' .. header .. length .. table.concat(room.parts)
   append(room, room.payload)
   local key = world .. ':e:' .. room.name
   if room.membership_changed then
