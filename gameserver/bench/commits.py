@@ -15,6 +15,7 @@ from typing import Any
 
 import uvloop
 
+from gameserver.asgi.server import spare_the_collector
 from gameserver.bench.machine import cpu_seconds
 from gameserver.bench.processes import read_task
 from gameserver.bench.world import ATTIC, SHELVES, SHIPS, crate, item, move_crate, quiet, room_of, rooms
@@ -191,6 +192,7 @@ async def run(redis_url: str, redis_pid: int | None, seconds: float) -> dict[str
     try:
         for room in (SHELVES, ATTIC, *rooms()):
             await node.replication.hold(room)
+        spare_the_collector()
         return await measure(node, seconds, redis_pid)
     finally:
         await node.close()
