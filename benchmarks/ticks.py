@@ -13,7 +13,7 @@ from benchmarks.tables import RECEIVING, TICKS
 from gameserver.bench.machine import Cores
 from gameserver.protocol import outgoing
 from gameserver.protocol.codec import JSON, MSGPACK
-from gameserver.state.commit import Header, Part, decode_commit, encode_commit, encode_part
+from gameserver.state.commit import FORMAT, Header, Part, decode_commit, encode_commit, encode_part
 from gameserver.state.replica import Replica
 
 SECTORS, SHIPS, HZ = 20, 40, 10.0
@@ -88,7 +88,7 @@ def _receive(entities: int, many: int) -> dict[str, float]:
     for seq in range(1, many + 1):
         fields = {"x": seq * 0.5} if entities == 1 else {"x": seq * 0.5, "y": seq * -0.25}
         part = encode_part(Part(sets=dict.fromkeys(state, fields)))
-        payloads.append(encode_commit(Header(1, 1, seq, 0, AT + seq, "worker", seq), [part]))
+        payloads.append(encode_commit(Header(FORMAT, 1, seq, 0, AT + seq, "worker", seq), [part]))
     clock = time.process_time
     started = clock()
     commits = [decode_commit(payload) for payload in payloads]
