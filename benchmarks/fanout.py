@@ -89,6 +89,8 @@ def keep_pace(contestant: Contestant, cores: Cores, plan: Plan) -> None:
         found = made.run(running.port, cores.load, running.processes)[-1]
     expect_delivered(contestant, found)
     cpu, seconds, latency = found["cpu"]["server"], found["seconds"], found["delivery"]
+    if not latency["count"]:
+        raise BenchmarkFailed(f"{contestant.name} could not keep the pace: what was due came after the measurement.")
     PACED.add(
         contestant.name,
         server=100 * cpu / seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -71,6 +72,10 @@ class Run:
             is_peer = any(measurement.of == peer.name for peer in self._peers)
             where = self.missing if is_peer else self.failed
             where[f"{workload}, {measurement.of}"] = str(reason)
+        except Exception as bug:
+            # Twenty minutes of other figures are not to go with it.
+            traceback.print_exc()
+            self.failed[f"{workload}, {measurement.of}"] = repr(bug)
 
     def to_json(self, seconds: float) -> dict[str, Any]:
         return {
