@@ -10,9 +10,11 @@ from benchmarks.contestants import Running
 from benchmarks.plan import Plan
 from benchmarks.script import Script
 from benchmarks.tables import RECEIVING, TICKS
+from gameserver.asgi.server import spare_the_collector
 from gameserver.bench.machine import Cores
 from gameserver.protocol import outgoing
 from gameserver.protocol.codec import JSON, MSGPACK
+from gameserver.runtime.ticker import LOOK_FOR_ROOMS
 from gameserver.state.commit import FORMAT, Header, Part, decode_commit, encode_commit, encode_part
 from gameserver.state.replica import Replica
 
@@ -26,22 +28,22 @@ AT = 1_750_000_000_000
 
 def sectors(cores: Cores, plan: Plan) -> None:
     """Twenty rooms of forty ships tick beside a thousand commands a second."""
-    bus = _flying(SHIPS, HZ)
+    bus, warm_up = _flying(SHIPS, HZ), plan.warm_up + LOOK_FOR_ROOMS
     with bus.start(cores, SECTORS) as running:
         made = _watched(bus, running, SECTORS, SECTORS)
         made.group("commanders", bus.listeners(), [bus.commander(running, number) for number in range(COMMANDERS)])
         made.join("commanders")
-        made.phase("ticks", "paced", "commanders", bus.sent("bump"), RATE, seconds=plan.ticks, warm_up=plan.warm_up)
+        made.phase("ticks", "paced", "commanders", bus.sent("bump"), RATE, seconds=plan.ticks, warm_up=warm_up)
         found = made.run(running.port, cores.load, running.processes)[-1]
     _note(f"{SECTORS} sectors x {SHIPS} ships at {HZ:.0f} Hz, {RATE:,.0f} commands/s", found, SECTORS * HZ)
 
 
 def agents(cores: Cores, plan: Plan) -> None:
     """Five hundred agents in one room, at the pace of a screen."""
-    bus = _flying(AGENTS, AGENTS_HZ)
+    bus, warm_up = _flying(AGENTS, AGENTS_HZ), plan.warm_up + LOOK_FOR_ROOMS
     with bus.start(cores, 1) as running:
         made = _watched(bus, running, 1, WATCHERS)
-        made.phase("ticks", "quiet", "nobody", None, 0, seconds=plan.ticks, warm_up=plan.warm_up)
+        made.phase("ticks", "quiet", "nobody", None, 0, seconds=plan.ticks, warm_up=warm_up)
         found = made.run(running.port, cores.load, running.processes)[-1]
     row = f"{AGENTS} agents in one room at {AGENTS_HZ:.0f} Hz, {WATCHERS} watchers"
     _note(row, found, WATCHERS * AGENTS_HZ)
@@ -73,7 +75,8 @@ def _note(row: str, found: dict[str, Any], due: float) -> None:
 
 
 def receive() -> None:
-    """Small commits, sectors' ticks and agents' ticks, in this process."""
+    """Small commits, sectors' ticks and agents' ticks, in this process, its collector as a served worker has it."""
+    spare_the_collector()
     for name, entities in (("one entity, one field", 1), ("40 ships, x and y", SHIPS), ("500 agents, x and y", AGENTS)):
         many = max(200, COMMITS // entities)
         RECEIVING.add(name, **_receive(entities, many))
