@@ -67,7 +67,7 @@ def read_room(name: Any) -> RoomName | None:
     return _read(name) if type(name) is str else None
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def _read(name: str) -> RoomName | None:
     match = _split(name)
     if match is None:

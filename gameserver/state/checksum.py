@@ -23,11 +23,6 @@ Fields = Mapping[str, Any]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-@lru_cache(maxsize=1 << 16)
-def _prefix(entity: str, field: str) -> int:
-    return crc32(b"%b\0%b\0" % (entity.encode(), field.encode()))
-
-
 @lru_cache(maxsize=1 << 10)
 def _field_bytes(field: str) -> bytes:
     return b"%b\0" % field.encode()
@@ -35,17 +30,21 @@ def _field_bytes(field: str) -> bytes:
 
 def field_sum(entity: str, field: str, value: Any) -> int:
     """What one field contributes."""
-    return crc32(canonical(value), _prefix(entity, field))
+    return crc32(canonical(value), crc32(_field_bytes(field), _entity_prefix(entity)))
+
+
+def _entity_prefix(entity: str) -> int:
+    # Of all entities there ever were the prefixes are too many to be remembered.
+    return crc32(b"%b\0" % entity.encode())
 
 
 def entity_sum(entity: str, fields: Fields) -> int:
     """What an existing entity contributes; one without fields contributes too."""
-    prefix = crc32(b"%b\0" % entity.encode())
+    prefix = _entity_prefix(entity)
     if not fields:
         return prefix
     total = 0
     for field, value in fields.items():
-        # Of all entities there ever were the prefixes are too many to be remembered.
         total += crc32(canonical(value), crc32(_field_bytes(field), prefix))
     return total & MASK
 
@@ -79,9 +78,9 @@ def fields_sum(entity: str, before: Fields, changed: Fields) -> int:
 
     It may have no empty content, neither before nor after: an entity without fields has a sum of its own.
     """
-    total = 0
+    total, start = 0, _entity_prefix(entity)
     for field, new in changed.items():
-        prefix = _prefix(entity, field)
+        prefix = crc32(_field_bytes(field), start)
         if new is not None:
             # Most of what changes are numbers in motion: a float that is no integer is encoded as it is.
             total += crc32(_encode(new) if type(new) is float and not new.is_integer() else canonical(new), prefix)
