@@ -2,6 +2,7 @@ import logging
 import socket
 import struct
 import threading
+from types import SimpleNamespace
 
 import pytest
 from serving import RawClient, Serving
@@ -195,6 +196,21 @@ def test_a_ping_flood_from_a_peer_that_does_not_read(on_uvloop):
         client.send(ping * (connection.MAX_PONGS // 102 + 2))
         on_uvloop.wait(lambda: on_uvloop.received)
     assert on_uvloop.received[0]["code"] == 1008
+
+
+def test_after_a_fault_nothing_is_looked_at(on_uvloop):
+    """A flood that was reason enough to end the connection costs nothing more until its peer is gone."""
+    with RawClient(on_uvloop.port) as client:
+        client.open("/detached")
+        on_uvloop.wait(lambda: on_uvloop.channels)
+        (channel,) = on_uvloop.channels
+        on_uvloop.call(channel.fail, 1008, "enough")
+        assert client.close_code() == 1008
+        fed = []
+        on_uvloop.call(setattr, channel, "_parser", SimpleNamespace(feed=fed.append, fault=None, unfinished=False))
+        client.send_frame(PING, b"more")
+    on_uvloop.wait_for_end_of_connections()
+    assert fed == []
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
