@@ -51,9 +51,9 @@ class _Connections(set):
 class Serving:
     """Serves a small application that accepts everything and keeps what it sees.
 
-    `/deny` answers 429, `/slow` never answers, everything else is accepted, `/detached` to live on without the
-    application; over HTTP `/large` is answered with megabytes, and `/late` when `answer_late` is called. `channels`
-    and `received` hold what came.
+    `/deny` answers 429, `/slow` never answers, everything else is accepted: `/detached` to live on without the
+    application, `/unheard` once `accept` is set, to receive nothing until `over` is. Over HTTP `/large` is answered
+    with megabytes, and `/late` when `answer_late` is called. `channels` and `received` hold what came.
     """
 
     def __init__(self, loop_name="uvloop", **overrides):
@@ -131,7 +131,14 @@ class Serving:
             await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
             await send({"type": "websocket.http.response.body", "body": b"later"})
             return
+        if scope["path"] == "/unheard":
+            self.accept, self.over = self.loop.create_future(), self.loop.create_future()
+            self._notify()
+            await self.accept
         await send({"type": "websocket.accept", "subprotocol": None})
+        if scope["path"] == "/unheard":
+            await self.over
+            return
         if scope["path"] == "/close":
             await send({"type": "websocket.close", "code": 4401, "reason": "no"})
             return

@@ -401,6 +401,22 @@ def test_what_is_not_read_is_not_taken(on_uvloop):
         assert [message["text"] for message in on_uvloop.received] == ["one", "two"]
 
 
+def test_what_came_behind_the_handshake_counts(on_uvloop):
+    """An application that receives nothing does not have more queued than its bound, also of what came early."""
+    with RawClient(on_uvloop.port) as client:
+        client.upgrade("/unheard")
+        for _ in range(3 * websocket.MAX_QUEUED // 16_000):
+            client.send_frame(BINARY, b"e" * 16_000)
+        on_uvloop.wait(lambda: on_uvloop.scopes)
+        protocol = on_uvloop.scopes[0]["extensions"]["gameserver.channel"]
+        assert any(on_uvloop.call(lambda: len(protocol._early)) > websocket.MAX_QUEUED for _ in range(100_000))
+        on_uvloop.call(on_uvloop.accept.set_result, None)
+        assert client.head()[0] == 101
+        reading = on_uvloop.call(protocol._transport.is_reading)
+        on_uvloop.call(on_uvloop.over.set_result, None)
+    assert not reading
+
+
 def test_a_long_reason_is_cut_to_fit(on_uvloop):
     """A close frame has room for 123 bytes of reason, cut between characters."""
     with RawClient(on_uvloop.port).open() as client:
