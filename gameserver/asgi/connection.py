@@ -199,6 +199,9 @@ class Connection(asyncio.Protocol):
     # -- reading ----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if not self._open and not self._close_sent:
+            # Nothing is expected any more: a flood was reason enough to end it.
+            return
         self._alive_at = self._loop.time()
         parser = self._parser
         completed = False

@@ -26,6 +26,8 @@ MAX_HEAD = 64 * 1024
 """Bytes of all of them; also what is read of a line that does not end."""
 REFUSAL_TIME = 1.0
 """Seconds a refused peer has to finish sending, so that the answer is not lost to a reset."""
+MAX_PIPELINED = 16
+"""Requests that may wait for the answers before theirs; one read may bring thousands, of some kilobytes each here."""
 
 
 class ServerConfig(Config):
@@ -47,6 +49,7 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.request_time: float = getattr(config, "handshake_time", ServerConfig.handshake_time)
         self._request_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._refused: HTTPStatus | None = None
         self._in_head = True
         self._head_bytes = 0
@@ -54,11 +57,23 @@ class GameserverHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # To be told of every byte that stays behind, and of the last one that leaves.
+        transport.set_write_buffer_limits(high=0)
         self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_answer_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """A peer has as long to take an answer as to make a request: closing waits for it, and stopping for that."""
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(self.request_time, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_answer_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -106,12 +121,14 @@ class GameserverHttpProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         hosts = [value for name, value in self.headers if name == b"host"]
         if len(hosts) != 1 and not (self.parser.get_http_version() == "1.0" and not hosts):
             self._refuse(HTTPStatus.BAD_REQUEST)
-        if self._should_upgrade() and not self._is_handshake():
+        if self.parser.should_upgrade() and not self._is_handshake():
             self._refuse(HTTPStatus.BAD_REQUEST)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -122,6 +139,12 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         """Answer what could not be read, or may not be; uvicorn calls this for every fault of the parser."""
         self._stop_timer()
         self._closing = True
+        if not self._may_answer():
+            self.transport.abort()
+            return
+        if self.cycle is not None:
+            # The application may have begun with the request: what it says of it comes too late.
+            self.cycle.disconnected = True
         status = self._refused or HTTPStatus.BAD_REQUEST
         body = f"{status.phrase}\n".encode()
         self.transport.write(
@@ -136,8 +159,14 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         self._refused = status
         raise ValueError(status.phrase)
 
+    def _may_answer(self) -> bool:
+        """Whether no other answer comes before, or has begun."""
+        return self._is_idle() or not (self._in_head or self.pipeline or self.cycle.response_started)
+
     def _is_handshake(self) -> bool:
-        """As far as websockets, which gets it as HTTP/1.1, would hang up without a word or not notice."""
+        """Of a WebSocket, as far as it is HTTP's matter: alone on the connection, with every answer taken."""
+        if not self._should_upgrade() or not self._is_idle() or self.flow.write_paused:
+            return False
         bodies = [value for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
         return self.parser.get_http_version() == "1.1" and all(value == b"0" for value in bodies)
 
@@ -155,6 +184,11 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         if self._request_timer is not None:
             self._request_timer.cancel()
             self._request_timer = None
+
+    def _stop_answer_timer(self) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
 
 
 def server_config(app: ASGIApplication, settings: Settings, **more: Any) -> ServerConfig:

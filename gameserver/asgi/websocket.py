@@ -279,9 +279,10 @@ class GameserverProtocol(asyncio.Protocol):
         self._transport.set_protocol(self.connection)
         self._transport.write(head)
         early, self._early = self._early, b""
+        # Before what came early is handed on: that may be a reason to stop again.
+        self._transport.resume_reading()
         if early:
             self.connection.data_received(early)
-        self._transport.resume_reading()
 
     async def _send_on(self, connection: Connection, event: Event) -> None:
         if not connection.open:

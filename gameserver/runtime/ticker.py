@@ -122,7 +122,7 @@ class Ticker:
 
     def _drop(self) -> None:
         if self._token:
-            log.info("another worker ticks now")
+            log.info("this worker ticks no more")
             for track in self._tracks.values():
                 self.replication.release(track.room)
         self._token = 0

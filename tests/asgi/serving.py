@@ -51,8 +51,9 @@ class _Connections(set):
 class Serving:
     """Serves a small application that accepts everything and keeps what it sees.
 
-    `/deny` answers 429, `/slow` never answers, everything else is accepted, `/detached` to live on without the
-    application; `channels` and `received` hold what came.
+    `/deny` answers 429, `/slow` never answers, everything else is accepted: `/detached` to live on without the
+    application, `/unheard` once `accept` is set, to receive nothing until `over` is. Over HTTP `/large` is answered
+    with megabytes, and `/late` when `answer_late` is called. `channels` and `received` hold what came.
     """
 
     def __init__(self, loop_name="uvloop", **overrides):
@@ -116,6 +117,7 @@ class Serving:
 
     async def app(self, scope, receive, send):
         self.scopes.append(scope)
+        self._notify()
         if scope["type"] == "http":
             await self._answer(scope, receive, send)
             return
@@ -129,7 +131,14 @@ class Serving:
             await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
             await send({"type": "websocket.http.response.body", "body": b"later"})
             return
+        if scope["path"] == "/unheard":
+            self.accept, self.over = self.loop.create_future(), self.loop.create_future()
+            self._notify()
+            await self.accept
         await send({"type": "websocket.accept", "subprotocol": None})
+        if scope["path"] == "/unheard":
+            await self.over
+            return
         if scope["path"] == "/close":
             await send({"type": "websocket.close", "code": 4401, "reason": "no"})
             return
@@ -158,14 +167,24 @@ class Serving:
         self.received.append(message)
         self._notify()
 
+    def answer_late(self):
+        """Have what was asked for at `/late` answered now."""
+        self.call(self.late.set_result, None)
+
     async def _answer(self, scope, receive, send):
         body = b""
-        while True:
+        if scope["path"] == "/late":
+            self.late = self.loop.create_future()
+            self._notify()
+            await self.late
+        while scope["path"] != "/late":
             message = await receive()
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
         answer = json.dumps({"path": scope["path"], "size": len(body)}).encode()
+        if scope["path"] == "/large":
+            answer *= 100_000
         headers = [(b"content-length", str(len(answer)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})

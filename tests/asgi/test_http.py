@@ -92,6 +92,8 @@ def test_a_line_without_end(serving):
         lines(*UPGRADE, first="GET /ws HTTP/1.0"),
         b"GET /a\rb HTTP/1.1\r\nHost: here\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        lines("Upgrade: h2c", "Connection: Upgrade"),
+        b"CONNECT here:1 HTTP/1.1\r\nHost: here\r\n\r\n",
     ],
     ids=[
         "no host",
@@ -105,6 +107,8 @@ def test_a_line_without_end(serving):
         "ws 1.0",
         "CR",
         "TLS",
+        "h2c",
+        "CONNECT",
     ],
 )
 def test_what_is_no_request(serving, request_bytes):
@@ -141,3 +145,69 @@ def test_a_second_request_has_its_own_deadline(serving):
         assert client.at_end()
         assert time.monotonic() - started < 4.0
         assert status == 200
+
+
+def test_a_body_that_ends_in_nonsense(serving, caplog):
+    """400, though the application has begun with the request; what it says afterwards is no fault of its."""
+    with RawClient(serving.port) as client:
+        client.send(lines("Transfer-Encoding: chunked", first="POST /late HTTP/1.1"))
+        serving.wait(lambda: hasattr(serving, "late"))
+        client.send(b"nonsense\r\n")
+        assert client.head()[0] == 400
+        (task,) = serving.server.server_state.tasks
+        task.add_done_callback(lambda _: serving._notify())
+        serving.answer_late()
+        serving.wait(task.done)
+        del serving.late
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_no_refusal_comes_before_an_earlier_answer(serving):
+    """What is wrong behind a request that is not answered yet ends the connection without a word."""
+    with RawClient(serving.port) as client:
+        client.send(lines() + b"nonsense\r\n\r\n")
+        assert b"400" not in client.read()
+        assert client.at_end()
+
+
+def test_a_handshake_behind_an_unanswered_request(serving):
+    """It would share its connection with the other answer, and end with HTTP's idle time."""
+    with RawClient(serving.port) as client:
+        client.send(lines() + lines(*UPGRADE, first="GET /ws HTTP/1.1"))
+        assert client.at_end()
+        assert b"101" not in client.buffer
+    assert serving.channels == []
+
+
+def test_a_handshake_behind_an_answered_request(serving):
+    """A kept connection may become a WebSocket."""
+    with RawClient(serving.port) as client:
+        client.send(lines())
+        status, headers = client.head()
+        client.take(int(headers["content-length"]))
+        assert status == 200
+        client.open()
+
+
+def test_requests_that_do_not_wait_for_answers(serving):
+    """A few may come at once; thousands in one read end the connection before they are kept."""
+    with RawClient(serving.port) as client:
+        client.send(lines() * 5)
+        for _ in range(5):
+            status, headers = client.head()
+            client.take(int(headers["content-length"]))
+            assert status == 200
+    serving.scopes.clear()
+    with RawClient(serving.port) as client:
+        client.send(lines() * (http.MAX_PIPELINED + 2))
+        assert client.at_end()
+    serving.wait_for_end_of_connections()
+    assert len(serving.scopes) <= 1
+
+
+def test_a_peer_that_does_not_take_its_answer(serving):
+    """It is cut in the time it has, so that stopping does not wait for it for ever."""
+    with RawClient(serving.port, small_window=True) as client:
+        client.send(lines(first="GET /large HTTP/1.1"))
+        serving.wait(lambda: serving.scopes)
+        serving.wait_for_end_of_connections()

@@ -2,6 +2,7 @@ import logging
 import socket
 import struct
 import threading
+from types import SimpleNamespace
 
 import pytest
 from serving import RawClient, Serving
@@ -197,6 +198,21 @@ def test_a_ping_flood_from_a_peer_that_does_not_read(on_uvloop):
     assert on_uvloop.received[0]["code"] == 1008
 
 
+def test_after_a_fault_nothing_is_looked_at(on_uvloop):
+    """A flood that was reason enough to end the connection costs nothing more until its peer is gone."""
+    with RawClient(on_uvloop.port) as client:
+        client.open("/detached")
+        on_uvloop.wait(lambda: on_uvloop.channels)
+        (channel,) = on_uvloop.channels
+        on_uvloop.call(channel.fail, 1008, "enough")
+        assert client.close_code() == 1008
+        fed = []
+        on_uvloop.call(setattr, channel, "_parser", SimpleNamespace(feed=fed.append, fault=None, unfinished=False))
+        client.send_frame(PING, b"more")
+    on_uvloop.wait_for_end_of_connections()
+    assert fed == []
+
+
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_endless_fragments(on_uvloop, opcode):
     """The 65th fragment of one message ends it."""
@@ -383,6 +399,22 @@ def test_what_is_not_read_is_not_taken(on_uvloop):
         on_uvloop.call(channel.resume_reading)
         on_uvloop.wait(lambda: len(on_uvloop.received) == 2)
         assert [message["text"] for message in on_uvloop.received] == ["one", "two"]
+
+
+def test_what_came_behind_the_handshake_counts(on_uvloop):
+    """An application that receives nothing does not have more queued than its bound, also of what came early."""
+    with RawClient(on_uvloop.port) as client:
+        client.upgrade("/unheard")
+        for _ in range(3 * websocket.MAX_QUEUED // 16_000):
+            client.send_frame(BINARY, b"e" * 16_000)
+        on_uvloop.wait(lambda: on_uvloop.scopes)
+        protocol = on_uvloop.scopes[0]["extensions"]["gameserver.channel"]
+        assert any(on_uvloop.call(lambda: len(protocol._early)) > websocket.MAX_QUEUED for _ in range(100_000))
+        on_uvloop.call(on_uvloop.accept.set_result, None)
+        assert client.head()[0] == 101
+        reading = on_uvloop.call(protocol._transport.is_reading)
+        on_uvloop.call(on_uvloop.over.set_result, None)
+    assert not reading
 
 
 def test_a_long_reason_is_cut_to_fit(on_uvloop):
