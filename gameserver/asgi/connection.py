@@ -39,8 +39,7 @@ RTT = struct.Struct("68xI")
 class Connection(asyncio.Protocol):
     """Implements `gameserver.runtime.channel.Channel`. `registry` is the server's set of live connections.
 
-    The transport's write buffer has a limit of 0, so that we are told both when the first byte stays behind
-    (`pause_writing`) and when the last one left (`resume_writing`).
+    We are told both when the first bytes stay behind (`pause_writing`) and when the last one left (`resume_writing`).
     """
 
     __slots__ = (
@@ -92,7 +91,7 @@ class Connection(asyncio.Protocol):
         self._message_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         registry.add(self)
-        transport.set_write_buffer_limits(high=0)
+        report_unsent(transport)
 
     def attach(self, on_message: OnMessage, on_end: OnEnd) -> None:
         """From now on these are called. One that has ended already says so at once."""
@@ -123,6 +122,9 @@ class Connection(asyncio.Protocol):
 
     def on_congested(self, callback: Callable[[], None]) -> None:
         self._congested = callback
+        if self.unsent():
+            # It began before there was anybody to tell, perhaps before there was a WebSocket.
+            self.pause_writing()
 
     def on_drained(self, callback: Callable[[], None]) -> None:
         self._drained = callback
@@ -305,6 +307,14 @@ class Connection(asyncio.Protocol):
         """Closing waits for what is left to be taken: a peer that takes nothing, or does not answer, is cut."""
         if self._timer is None and self in self._registry:
             self._timer = self._loop.call_later(LINGER, self._transport.abort)
+
+
+def report_unsent(transport: asyncio.Transport) -> None:
+    """Have the transport's protocol told when anything stays behind, and when nothing does any more.
+
+    Over TLS a limit counts as reached by as much as it is, not by more: by 0 bytes, every other write would be told of.
+    """
+    transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
 
 
 def _ignore(payload: bytes, text: bool) -> None:

@@ -15,6 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gameserver.asgi.connection import report_unsent
 from gameserver.asgi.upgrade import Upgrade
 from gameserver.asgi.websocket import GameserverProtocol
 from gameserver.settings import Settings
@@ -57,8 +58,7 @@ class GameserverHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # To be told of every byte that stays behind, and of the last one that leaves.
-        transport.set_write_buffer_limits(high=0)
+        report_unsent(transport)
         self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,6 +99,7 @@ class GameserverHttpProtocol(HttpToolsProtocol):
             self.send_400_response("")
             return
         self._stop_timer()
+        self._stop_answer_timer()
         self.connections.discard(self)
         websocket = GameserverProtocol(self.config, self.server_state, self.app_state)
         websocket.begin(self.transport, Upgrade(self.parser.get_method(), self.url, self.headers), early)
@@ -164,8 +165,8 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         return self._is_idle() or not (self._in_head or self.pipeline or self.cycle.response_started)
 
     def _is_handshake(self) -> bool:
-        """Of a WebSocket, as far as it is HTTP's matter: alone on the connection, with every answer taken."""
-        if not self._should_upgrade() or not self._is_idle() or self.flow.write_paused:
+        """Of a WebSocket, as far as it is HTTP's matter: with no answer due before, and nothing to follow."""
+        if not self._should_upgrade() or not self._is_idle():
             return False
         bodies = [value for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
         return self.parser.get_http_version() == "1.1" and all(value == b"0" for value in bodies)

@@ -56,10 +56,10 @@ class Serving:
     with megabytes, and `/late` when `answer_late` is called. `channels` and `received` hold what came.
     """
 
-    def __init__(self, loop_name="uvloop", **overrides):
+    def __init__(self, loop_name="uvloop", certificate=None, **overrides):
         self.changed = threading.Condition()
         settings = Settings.load({"GAMESERVER_DEV": "1", "GAMESERVER_PORT": "0"}, overrides)
-        self.config = server_config(self.app, settings, log_config=None, lifespan="off")
+        self.config = server_config(self.app, settings, log_config=None, lifespan="off", **(certificate or {}))
         self.server = _Server(self.config, self._notify)
         self.channels = []
         self.received = []
@@ -193,7 +193,7 @@ class Serving:
 class RawClient:
     """A blocking socket with just enough HTTP and WebSocket to be wrong in any way one likes."""
 
-    def __init__(self, port, *, small_window=False, timeout=8.0):
+    def __init__(self, port, *, small_window=False, timeout=8.0, tls=None):
         self.socket = socket.socket()
         self.socket.settimeout(timeout)
         if small_window:
@@ -201,6 +201,8 @@ class RawClient:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 88)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.connect(("127.0.0.1", port))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.buffer = b""
 
     def __enter__(self):

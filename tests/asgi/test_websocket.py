@@ -118,6 +118,20 @@ def test_a_slow_reader_shows_and_drains(serving):
         assert serving.drained == [0]
 
 
+def test_congestion_that_began_before_anybody_asked(serving):
+    """Whoever asks to be told is told at once: a line that is stuck already does not become so again."""
+    told = []
+    with RawClient(serving.port, small_window=True).open("/detached"):
+        serving.wait(lambda: serving.channels)
+        (channel,) = serving.channels
+        serving.call(channel.on_congested, lambda: told.append("early"))
+        assert told == []
+        serving.call(channel.write, encode_frame(b"z" * 1_000_000, False))
+        assert told == ["early"]
+        serving.call(channel.on_congested, lambda: told.append("late"))
+        assert told == ["early", "late"]
+
+
 def test_a_slow_reader_that_goes_leaves_nothing_unsent(serving):
     """Who waits for it to take what is unsent is told that there is nothing any more."""
     with RawClient(serving.port, small_window=True).open():
