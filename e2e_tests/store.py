@@ -136,7 +136,7 @@ def _read_room(epoch: int, meta: list[bytes | None], entities: Mapping[bytes, by
 
 
 def _read_commit(entry: bytes, fields: Mapping[bytes, bytes]) -> StoredCommit:
-    header, *parts = msgpack.unpackb(fields[b"c"])
+    header, parts = msgpack.unpackb(fields[b"c"])
     _, epoch, seq, total, at, worker, number = header
     assert entry == f"{seq}-0".encode(), f"the entry {entry!r} holds the commit {seq}"
     told = [event for part in parts for event in part[2]]
