@@ -188,6 +188,9 @@ class Gate:
             claims = await self._verify(find_token(request))
         except BadToken:
             return self._refuse(request, subprotocol, 401, Close.BAD_TOKEN, "The token is missing or not accepted.")
+        if not self._has_room():
+            # Keys may have to be fetched for a token: meanwhile the worker may have begun to drain.
+            return _no_room()
         if claims.role != request.role:
             return self._refuse(request, subprotocol, 403, Close.NOT_ALLOWED, f"This endpoint is for {request.role}s.")
         wait = self._per_player.take(claims.player, self._clock())
@@ -204,7 +207,7 @@ class Gate:
         if wait > 0:
             return _later(429, wait, "Too many connections.")
         if not self._has_room():
-            return _later(503, CAPACITY_RETRY, "This worker takes no more connections.")
+            return _no_room()
         if request.origins and not self._is_allowed(request.origins):
             return Deny(403, "The origin is not allowed.\n")
         return None
@@ -277,6 +280,10 @@ def _after(prefix: str, words: Sequence[str]) -> list[str]:
 
 def _unknown_encodings(subprotocols: Sequence[str]) -> bool:
     return any(not word.startswith((TOKEN_PREFIX, RESUME_PREFIX)) for word in subprotocols)
+
+
+def _no_room() -> Deny:
+    return _later(503, CAPACITY_RETRY, "This worker takes no more connections.")
 
 
 def _later(status: int, wait: float, body: str) -> Deny:

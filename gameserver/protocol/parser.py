@@ -247,10 +247,13 @@ class FrameParser:
 
 
 def _long_size(digits: bytes) -> int:
-    """The length that is written in 2 or 8 bytes. Raises _Broken where fewer would have done (RFC 6455, 5.2)."""
+    """The length that is written in 2 or 8 bytes. Raises _Broken where fewer would have done (RFC 6455, 5.2).
+
+    One with the top bit set, which may not be, is above every limit there is.
+    """
     size = int.from_bytes(digits, "big")
-    if size <= (MAX_SHORT if len(digits) == 2 else 0xFFFF) or size >> 63:
-        raise _Broken(Close.PROTOCOL_ERROR, "a length longer than it needs to be, or may be")
+    if size <= (MAX_SHORT if len(digits) == 2 else 0xFFFF):
+        raise _Broken(Close.PROTOCOL_ERROR, "a length longer than it needs to be")
     return size
 
 

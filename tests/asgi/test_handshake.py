@@ -262,6 +262,21 @@ async def test_over_capacity():
     assert door.verified == []
 
 
+async def test_over_capacity_once_the_token_is_verified():
+    """What has changed meanwhile counts: a worker that began to drain lets nobody in."""
+    door = Door()
+    verify = door.gate._verify
+
+    async def slowly(token):
+        door.room = False
+        return await verify(token)
+
+    door.gate._verify = slowly
+    decision = await door.decide()
+    assert decision.status == 503
+    assert int(header(decision, "Retry-After")) >= 1
+
+
 async def test_oversized():
     """431 before everything else."""
     assert (await Door(per_address=1.0).decide(oversized=True)).status == 431

@@ -180,8 +180,8 @@ def test_lengths_longer_than_they_need_to_be(size: int, form: int) -> None:
 
 @pytest.mark.parametrize("size", [1 << 63, (1 << 64) - 1, (1 << 63) + 5])
 def test_the_top_bit_of_a_length(size: int) -> None:
-    """It must be 0: such a length is no length, rather than too large a one."""
-    assert_fails(head(BINARY, size), 1002)
+    """It must be 0 (RFC 6455, 5.2); whatever else it is, such a message is too large."""
+    assert_fails(head(BINARY, size), 1009)
 
 
 def test_a_continuation_of_nothing() -> None:
