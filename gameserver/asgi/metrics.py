@@ -39,7 +39,7 @@ class WorkerCollector(Collector):
     def _counters(self) -> Iterator[Metric]:
         node, bus = self._worker.node, self._worker.bus
         committer, replication = node.committer.stats, node.replication.stats
-        hub, ticker = node.hub.stats, node.ticker.stats
+        hub, siblings, ticker = node.hub.stats, node.hub.siblings, node.ticker.stats
         yield _counter("batches", "batches committed", committer.batches)
         yield _counter("commands_accepted", "commands, ticks and arrivals committed", committer.accepted)
         yield _counter("commands_rejected", "commands refused by game code", committer.rejected)
@@ -64,8 +64,10 @@ class WorkerCollector(Collector):
         yield _counter("demoted", "members that became slow", hub.demoted)
         yield _counter("promoted", "members that caught up", hub.promoted)
         yield _counter("signals", "signals passed on", hub.signals)
-        yield _counter("held", "commits held back for a sibling room", hub.held)
-        yield _counter("held_too_long", "commits shown without a sibling that did not come", hub.held_too_long)
+        yield _counter("held", "commits held back for a sibling room", siblings.held)
+        yield _counter(
+            "held_too_long", "commits shown without a sibling that did not come", node.hub.siblings.held_too_long
+        )
         yield _counter("ticks", "ticks committed", ticker.ticks)
         yield _counter("ticks_skipped", "ticks that found the one before uncommitted", ticker.skipped)
         yield _counter("verifications", "verification ticks", node.verifier.ticks)

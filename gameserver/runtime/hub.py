@@ -8,8 +8,7 @@ that has applied it waits, within a deadline, for its siblings.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from gameserver.protocol import outgoing
 from gameserver.protocol.codes import LANES, Priority
@@ -17,17 +16,13 @@ from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.audience import Audience, Circle
 from gameserver.runtime.member import Member
 from gameserver.runtime.replies import Replies
+from gameserver.runtime.siblings import Siblings
 from gameserver.runtime.slow import SlowPath
 from gameserver.state.commit import Commit
 from gameserver.state.kinds import Schema
 from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
-CommitId = tuple[str, int]
-
-SIBLING_DEADLINE = 0.25
-"""Seconds a room waits for the rest of a commit before it is shown without; what is missing is looked for then."""
-REMEMBERED_COMMITS = 4096
 LONGEST_JOIN = 0.005
 """Seconds that a flush waits at most, so that more goes into it, while the one before was long."""
 SHORT_FLUSH = 0.0005
@@ -42,8 +37,6 @@ class HubStats:
         self.deliveries = 0
         self.demoted = 0
         self.promoted = 0
-        self.held = 0
-        self.held_too_long = 0
         self.signals = 0
 
 
@@ -62,17 +55,15 @@ class Hub:
         now: Callable[[], float],
     ) -> None:
         self._schema = schema
-        self._follows = follows
         self._on_missing = on_missing
         self._now = now
         self._audiences: dict[str, Audience] = {}
         self._dirty: dict[Audience, None] = {}
         self._scheduled = False
         self._not_before = 0.0
-        self._applied: OrderedDict[CommitId, set[str]] = OrderedDict()
-        self._waiting: dict[CommitId, set[Audience]] = {}
         self._after_flush: list[Callable[[], None]] = []
         self.stats = HubStats()
+        self.siblings = Siblings(follows, self._schedule, self._overdue, now)
         self.replies = Replies(self._demote_congested)
         self.slow = SlowPath(self, now)
         # The same object for all: one is made each time a method is named.
@@ -89,13 +80,13 @@ class Hub:
     def applied(self, replica: Replica, commit: Commit) -> None:
         siblings = commit.siblings
         if siblings:
-            self._note_applied(replica.room, commit.id)
+            self.siblings.note(replica.room, commit.id)
         audience = self._audiences.get(replica.room)
         if audience is None:
             return
         audience.take(commit)
         if siblings:
-            self._await_siblings(audience, commit.id, siblings)
+            self.siblings.hold(audience, commit.id, siblings)
         self._dirty[audience] = None
         self._schedule()
 
@@ -103,7 +94,7 @@ class Hub:
         """The replica is about to jump: show what it had."""
         audience = self._audiences.get(replica.room)
         if audience is not None:
-            self._release(audience)
+            self.siblings.release(audience)
             self._flush(audience)
 
     def reloaded(self, replica: Replica, before: Position) -> None:
@@ -133,58 +124,9 @@ class Hub:
         self._dirty[audience] = None
         self._schedule()
 
-    # -- siblings ---------------------------------------------------------------------------------------
-
-    def _note_applied(self, room: str, commit: CommitId) -> None:
-        rooms = self._applied.get(commit)
-        if rooms is None:
-            rooms = self._applied[commit] = set()
-            if len(self._applied) > REMEMBERED_COMMITS:
-                self._applied.popitem(last=False)
-        rooms.add(room)
-        for audience in self._waiting.pop(commit, ()):
-            missing = audience.awaited.get(commit)
-            if missing is None:
-                continue
-            missing.discard(room)
-            if missing:
-                self._waiting.setdefault(commit, set()).add(audience)
-                continue
-            audience.found(commit)
-            if not audience.awaited:
-                self._schedule()
-
-    def _await_siblings(self, audience: Audience, commit: CommitId, siblings: Iterable[str]) -> None:
-        applied = self._applied[commit]
-        missing = {room for room in siblings if room not in applied and self._follows(room)}
-        if missing:
-            if not audience.awaited:
-                audience.held_since = self._now()
-                asyncio.get_running_loop().call_later(SIBLING_DEADLINE, self._hold_expired, audience)
-            self.stats.held += 1
-            audience.hold(commit, missing)
-            self._waiting.setdefault(commit, set()).add(audience)
-
-    def _hold_expired(self, audience: Audience) -> None:
-        if not audience.awaited:
-            return
-        overdue = audience.held_since + SIBLING_DEADLINE - self._now()
-        if overdue > 0.001:
-            asyncio.get_running_loop().call_later(overdue, self._hold_expired, audience)
-            return
-        self.stats.held_too_long += 1
-        self._release(audience)
+    def _overdue(self) -> None:
         self._on_missing()
         self._schedule()
-
-    def _release(self, audience: Audience) -> None:
-        for commit in audience.awaited:
-            waiting = self._waiting.get(commit)
-            if waiting is not None:
-                waiting.discard(audience)
-                if not waiting:
-                    del self._waiting[commit]
-        audience.release()
 
     # -- flushing ---------------------------------------------------------------------------------------
 
@@ -374,7 +316,7 @@ class Hub:
         if not audience.circles:
             self._audiences.pop(audience.room, None)
             self._dirty.pop(audience, None)
-            self._release(audience)
+            self.siblings.release(audience)
             self._let_in(audience)
 
     def verify_room(self, audience: Audience) -> bool:

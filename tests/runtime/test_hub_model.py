@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gameserver.protocol.codec import JSON, MSGPACK
 from gameserver.rooms.views import View
-from gameserver.runtime.hub import SIBLING_DEADLINE
+from gameserver.runtime.siblings import SIBLING_DEADLINE
 from gameserver.sessions.quality import Tier
 from gameserver.state.draft import Draft
 from tests.runtime.hub_rig import Client, HubRig, moving

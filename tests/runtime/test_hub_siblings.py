@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gameserver.runtime.hub import SIBLING_DEADLINE, Hub
+from gameserver.runtime.siblings import SIBLING_DEADLINE, Siblings
 from gameserver.state.draft import Draft
 from tests.runtime.hub_rig import Client, HubRig, moving
 from tests.runtime.one_worker import setting
@@ -49,12 +49,12 @@ async def test_half_a_move_is_not_shown(rig: HubRig) -> None:
     assert rig.hub.stats.flushes == before + 1
     assert "counter:2" in client.state(ROOM)
     await passed(1)
-    assert (rig.missing, rig.hub.stats.held, rig.hub.stats.held_too_long) == (0, 1, 0)
+    assert (rig.missing, rig.hub.siblings.held, rig.hub.siblings.held_too_long) == (0, 1, 0)
 
 
 async def test_without_holding_half_a_move_is_shown(rig: HubRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above holds because rooms wait for each other, and of nothing else."""
-    monkeypatch.setattr(Hub, "_await_siblings", lambda *_: None)
+    monkeypatch.setattr(Siblings, "hold", lambda *_: None)
     client = await watcher(rig)
     rig.publish(moving("counter:1", ROOM, OTHER))
     rig.deliver(ROOM)
@@ -72,7 +72,7 @@ async def test_a_sibling_that_never_comes(rig: HubRig) -> None:
     assert rig.missing == 0
     await passed(0.02)
     assert sees(client) == (False, False)
-    assert (rig.missing, rig.hub.stats.held_too_long) == (1, 1)
+    assert (rig.missing, rig.hub.siblings.held_too_long) == (1, 1)
     rig.deliver(OTHER)
     await rig.flushed()
     assert sees(client) == (False, True)
@@ -91,7 +91,7 @@ async def test_each_hold_has_its_own_deadline(rig: HubRig) -> None:
         await rig.flushed()
     assert sees(client) == (True, False)
     await passed(1)
-    assert (rig.missing, rig.hub.stats.held, rig.hub.stats.held_too_long) == (0, 2, 0)
+    assert (rig.missing, rig.hub.siblings.held, rig.hub.siblings.held_too_long) == (0, 2, 0)
 
 
 async def test_three_rooms_chained(rig: HubRig) -> None:
@@ -129,7 +129,7 @@ async def test_a_room_not_followed_here_is_not_waited_for(rig: HubRig) -> None:
     rig.deliver(ROOM)
     await rig.flushed()
     assert client.state(ROOM) == {}
-    assert rig.hub.stats.held == 0
+    assert rig.hub.siblings.held == 0
 
 
 async def test_who_comes_while_a_room_waits(rig: HubRig) -> None:
