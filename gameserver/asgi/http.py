@@ -102,7 +102,10 @@ class GameserverHttpProtocol(HttpToolsProtocol):
         self._stop_answer_timer()
         self.connections.discard(self)
         websocket = GameserverProtocol(self.config, self.server_state, self.app_state)
-        websocket.begin(self.transport, Upgrade(self.parser.get_method(), self.url, self.headers), early)
+        method = self.parser.get_method()
+        # The parser knows us: without this both would be left to the garbage collector.
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does when a connection is lost
+        websocket.begin(self.transport, Upgrade(method, self.url, self.headers), early)
 
     # The parser's callbacks: raising ends the parsing, and what was noted in `_refused` is answered.
 

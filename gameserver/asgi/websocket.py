@@ -146,6 +146,8 @@ class GameserverProtocol(asyncio.Protocol):
                 self._fail()
         if self.connection is not None and not self._detached:
             self.connection.close(Close.NORMAL, "")
+        # It names us, and we hold it: nothing of a handshake is left to the garbage collector.
+        self._scope = {}
 
     def _fail(self) -> None:
         if self.connection is not None:

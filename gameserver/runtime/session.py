@@ -98,7 +98,7 @@ class Session:
         self.hello: asyncio.Future[incoming.Hello | None] | None = None
         """What a client that wants to resume says first; None when it does not come in time."""
         self._held: tuple[str, ...] = ()
-        self._requests = Requests(self)
+        self._requests: Requests | None = Requests(self)
         self._early: tuple[incoming.Incoming, ...] = ()
         self._unreadable: UnreadableCount | None = None
         self._messages: TokenBucket | None = None
@@ -156,6 +156,8 @@ class Session:
         if self._hello_timer is not None:
             self._hello_timer.cancel()
         self._heard_hello(None)
+        # The two know each other: left to the garbage collector, they would stay for as long as they lived.
+        self._requests = None
 
     def placed(self) -> None:
         """The private room was changed: perhaps the player moved, or the session was ended elsewhere."""
@@ -318,7 +320,7 @@ class Session:
             self.send(outgoing.refusal(refusal, refusal.message_id))
 
     def _take(self, message: incoming.Incoming) -> None:
-        if self.welcomed and self.state is State.LIVE:
+        if self.welcomed and self.state is State.LIVE and self._requests is not None:
             # What the table answers to every message then: nearly all messages come this way.
             if self._retire_token:
                 self._spoke()
@@ -341,6 +343,8 @@ class Session:
         self._retire_token = retire_token
         early, self._early = self._early, ()
         for message in early:
+            if self._requests is None:
+                return
             try:
                 self._requests.handle(message)
             except GameserverError as refusal:

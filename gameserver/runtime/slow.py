@@ -71,6 +71,7 @@ class SlowPath:
         member.outbox = None
         member.pump = nothing
         member.channel.on_drained(nothing)
+        member.channel.on_congested(nothing)
         member.relieve()
         if member.interval_timer is not None:
             member.interval_timer.cancel()
