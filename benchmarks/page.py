@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.__main__ import RESULT
-from benchmarks.places import FIGURES, PAGE, PLOTS
+from benchmarks.places import FIGURES, PAGE, PLOTS, SOAK
 from benchmarks.plots import Row, plot
 from gameserver.bench.figures import show
 
@@ -128,6 +128,11 @@ def page(result: Json, tables: dict[str, Json], drawn: set[str]) -> str:
     for title, reasons in (("Peers that were not measured", "missing"), ("Not measured", "failed")):
         if result[reasons]:
             parts += [f"## {title}\n", *(f"- {name}: {one_line(why)}" for name, why in result[reasons].items()), ""]
+    if SOAK.exists():
+        parts += [
+            "## For longer, with people who come, go and read slowly\n",
+            f"```\n{SOAK.read_text().strip()}\n```\n",
+        ]
     return "\n".join(parts)
 
 
