@@ -12,6 +12,7 @@ from benchmarks import processes
 from benchmarks.native import program
 from benchmarks.script import ID, Arguments, Message, Speech, request
 from gameserver.bench.machine import Cores
+from gameserver.bench.processes import BenchmarkFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ class Contestant(ABC):
         """What a publisher sends so that its room gets `payload`, which holds the marks of the script."""
 
     def command(self) -> Message:
-        """A command with small arguments that is answered, by `listeners`' connections."""
-        raise NotImplementedError
+        """A command with small arguments that is answered, by `listeners`' connections. Raises BenchmarkFailed where
+        there is no such thing."""
+        raise BenchmarkFailed(f"{self.name} answers no commands.")
 
 
 class Floor(Contestant):
