@@ -7,7 +7,10 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format bench wheel lock clean
+
+# Python, with the compiled package before the one that lies here. PYTHONSAFEPATH: what lies in the working directory is not to win.
+COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR) $(BIN)/python
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -15,9 +18,13 @@ help:
 demo: $(VENV)/package.stamp ## run the frontier world with bots on this machine, without Redis
 	$(BIN)/gameserver demo
 
-test: lint $(VENV)/package.stamp ## lint, then every test (a missing Redis is installed on Debian, else named)
+# What is compiled is tested twice: as sources, and as it is deployed.
+COMPILED_TESTS := tests/state tests/protocol tests/rooms tests/sessions tests/runtime tests/buses tests/asgi e2e_tests
+
+test: lint build/compiled.stamp ## lint, then every test (a missing Redis is installed on Debian, else named)
 	@scripts/ensure-redis
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests
+	$(COMPILED) -m pytest $(COMPILED_TESTS)
 
 lint: $(VENV)/package.stamp ## formatting, style and types
 	$(BIN)/ruff format --check .
@@ -28,9 +35,14 @@ format: $(VENV)/package.stamp ## rewrite the code as `make lint` wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/package.stamp ## the hot path beside its peers, about twenty minutes
+bench: build/compiled.stamp ## the hot path beside its peers, about twenty minutes
 	@scripts/ensure-redis
-	$(BIN)/python -m benchmarks
+	$(COMPILED) -m benchmarks
+
+wheel: build/compiled.stamp ## a wheel for this machine's system and Python, its hot modules compiled, in dist/
+	@mkdir -p dist
+	cp build/wheel/*.whl dist/
+	@ls dist/*.whl
 
 lock: ## pin the dependencies of pyproject.toml anew
 	scripts/make-venv build/lock
@@ -49,4 +61,11 @@ $(VENV)/dependencies.stamp: requirements-dev.lock scripts/make-venv
 
 $(VENV)/package.stamp: $(VENV)/dependencies.stamp pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+build/compiled.stamp: $(VENV)/package.stamp scripts/compile_hook.py $(shell find gameserver -name '*.py' -o -name '*.lua')
+	@scripts/ensure-compiler $(BIN)/python
+	rm -rf build/compiled build/wheel
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m hatchling build --target wheel --directory build/wheel
+	$(BIN)/pip install --quiet --no-deps --target build/compiled build/wheel/*.whl
 	@touch $@

@@ -292,13 +292,12 @@ class Replication:
         return self._drain(entry, mending) and not entry.reload
 
     async def _mending(self, room: str, entry: Followed, mending: Mending) -> None:
-        delay = RETRY_FIRST
+        delay, mended = RETRY_FIRST, False
         try:
-            while self._rooms.get(room) is entry:
+            while not mended and self._rooms.get(room) is entry:
                 try:
                     async with self._loads:
-                        if await self._mend_once(room, entry, mending):
-                            break
+                        mended = await self._mend_once(room, entry, mending)
                 except ForeignEpoch:
                     entry.reload = True
                     with contextlib.suppress(GameserverError):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
-
-import msgspec
 
 from gameserver.sessions.cursors import EventCursors, Lost
 from gameserver.sessions.dirty import DirtyEntities
@@ -22,7 +21,8 @@ FORCED = -1e9
 """Scores from here down are obligations: they come before every lane."""
 
 
-class OutboxLimits(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class OutboxLimits:
     """`aging_s`: how many seconds of waiting are worth one lane. `exact_every_s`: how long a room may be inexact.
 
     `message_bytes` and `exact_events` bound the events of a message and of an exact delta that is forced; `refill_*`
@@ -60,7 +60,8 @@ class Work(NamedTuple):
     kind: Kind
 
 
-class _Snapshot(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
     lane: Priority
     since: float
     asked: bool

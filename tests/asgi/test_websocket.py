@@ -9,6 +9,7 @@ from serving import RawClient, Serving
 
 from gameserver.asgi import connection, websocket
 from gameserver.protocol.frames import encode_frame
+from tests.compiled import on_sources
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x01, 0x02, 0x08, 0x09, 0x0A
 
@@ -212,6 +213,7 @@ def test_a_ping_flood_from_a_peer_that_does_not_read(on_uvloop):
     assert on_uvloop.received[0]["code"] == 1008
 
 
+@on_sources
 def test_after_a_fault_nothing_is_looked_at(on_uvloop):
     """A flood that was reason enough to end the connection costs nothing more until its peer is gone."""
     with RawClient(on_uvloop.port) as client:

@@ -19,6 +19,7 @@ from gameserver.runtime import committer as module
 from gameserver.runtime.batch import BatchBuilder
 from gameserver.state.draft import Draft
 from tests.buses.batches import Seat, write
+from tests.compiled import on_sources
 from tests.runtime.faulty_bus import LOSE
 from tests.runtime.one_worker import OneWorker, Outsider, adding, new_store, stored
 from tests.runtime.virtual_time import now, passed, run, until
@@ -259,6 +260,7 @@ async def test_claims_end_starvation(store: MemoryStore) -> None:
     assert others > 0
 
 
+@on_sources
 async def test_without_claims_it_starves(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above holds because of the claims, and of nothing else."""
     for_bus = BatchBuilder.for_bus

@@ -6,6 +6,7 @@ import pytest
 
 from gameserver.runtime.siblings import SIBLING_DEADLINE, Siblings
 from gameserver.state.draft import Draft
+from tests.compiled import on_sources
 from tests.runtime.hub_rig import Client, HubRig, moving
 from tests.runtime.one_worker import setting
 from tests.runtime.virtual_time import passed, until
@@ -52,6 +53,7 @@ async def test_half_a_move_is_not_shown(rig: HubRig) -> None:
     assert (rig.missing, rig.hub.siblings.held, rig.hub.siblings.held_too_long) == (0, 1, 0)
 
 
+@on_sources
 async def test_without_holding_half_a_move_is_shown(rig: HubRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above holds because rooms wait for each other, and of nothing else."""
     monkeypatch.setattr(Siblings, "hold", lambda *_: None)

@@ -7,6 +7,7 @@ import pytest
 from gameserver.rooms.views import View
 from gameserver.sessions.quality import Tier
 from gameserver.state.signal import decode_signal, encode_signal
+from tests.compiled import on_sources
 from tests.runtime.hub_rig import Client, HubRig, moving
 from tests.runtime.one_worker import setting
 from tests.runtime.virtual_time import passed, until
@@ -321,6 +322,7 @@ async def test_gone_while_slow(rig: HubRig) -> None:
     assert rig.hub.audience(ROOM) is None
 
 
+@on_sources
 async def test_without_remembering_what_was_pending_it_is_lost(rig: HubRig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof at promotion catches a demotion that forgets what was collected but not yet written."""
     monkeypatch.setattr("gameserver.runtime.audience.Audience.mark_pending", lambda *_: None)

@@ -15,6 +15,7 @@ from gameserver.state.commit import FORMAT, Header, Part, encode_commit, encode_
 from gameserver.state.draft import RoomNotLoaded
 from gameserver.state.position import Position
 from gameserver.state.signal import encode_signal
+from tests.compiled import on_sources
 from tests.runtime.faulty_bus import DELAY, DELIVER, DOUBLE, LOSE
 from tests.runtime.one_worker import OneWorker, Outsider, new_store, stored
 from tests.runtime.virtual_time import idle, passed, until
@@ -133,6 +134,7 @@ async def test_the_workers_own_echo(worker: OneWorker, outsider: Outsider) -> No
     assert worker.replication.stats.lost_echoes == 1
 
 
+@on_sources
 async def test_without_that_proof_the_echo_stays_lost(
     worker: OneWorker, outsider: Outsider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
