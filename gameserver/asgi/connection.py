@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent_seen",
         "text",
+        "write",
     )
 
     def __init__(
@@ -73,6 +74,8 @@ class Connection(asyncio.Protocol):
         on_end: OnEnd,
     ) -> None:
         self.text = True
+        self.write: Callable[[bytes], None] = transport.write
+        """Of the channel: the transport's own while the connection is open, for it is called for every delivery."""
         self._loop = loop
         self._transport = transport
         self._registry = registry
@@ -112,10 +115,6 @@ class Connection(asyncio.Protocol):
         return self._open
 
     # -- the channel ------------------------------------------------------------------------------------
-
-    def write(self, frame: bytes) -> None:
-        if self._open:
-            self._transport.write(frame)
 
     def unsent(self) -> int:
         return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
@@ -295,6 +294,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self, code: int, reason: str) -> None:
         self._open = False
+        self.write = _drop
         if self._message_timer is not None:
             self._message_timer.cancel()
             self._message_timer = None
@@ -315,6 +315,10 @@ def report_unsent(transport: asyncio.Transport) -> None:
     Over TLS a limit counts as reached by as much as it is, not by more: by 0 bytes, every other write would be told of.
     """
     transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
+
+
+def _drop(frame: bytes) -> None:
+    """Nobody reads it any more."""
 
 
 def _ignore(payload: bytes, text: bool) -> None:

@@ -15,6 +15,7 @@ from gameserver.protocol.codes import LANES, Priority
 from gameserver.rooms.views import WHOLE, View
 from gameserver.runtime.audience import Audience, Circle
 from gameserver.runtime.member import Member
+from gameserver.runtime.proof import Proof
 from gameserver.runtime.replies import Replies
 from gameserver.runtime.siblings import Siblings
 from gameserver.runtime.slow import SlowPath
@@ -109,7 +110,7 @@ class Hub:
             circle.last = replica.seq
             circle.forget_snapshots()
             for member in list(circle.healthy):
-                self._write(member, circle.snapshot_frame(member.codec))
+                self.tell(member, circle.snapshot_frame(member.codec))
                 if lost:
                     member.send(outgoing.lost(replica.room, before.seq + 1, replica.seq))
             for member in list(circle.slow):
@@ -199,7 +200,7 @@ class Hub:
                 for member in circle.slow:
                     self.slow.signal(member, signal)
             if messages:
-                self._share(circle, messages)
+                self.share(circle, messages)
         self._demote_congested()
         self._let_in(audience)
 
@@ -208,11 +209,13 @@ class Hub:
             if not member.closed:
                 self.enter(member, audience.replica, view)
 
-    def _share(self, circle: Circle, messages: Sequence[outgoing.ServerMessage]) -> None:
+    def share(self, circle: Circle, messages: Sequence[outgoing.ServerMessage]) -> None:
+        """Write the messages to all healthy members of the circle, after what they were told one by one."""
         self.replies.flush()
         self.stats.deliveries += circle.share(messages)
 
-    def _write(self, member: Member, frame: bytes) -> None:
+    def tell(self, member: Member, frame: bytes) -> None:
+        """Write the frame to one healthy member, at the end of this turn."""
         self.stats.deliveries += 1
         member.write(frame)
 
@@ -235,7 +238,7 @@ class Hub:
         circle = self._seat(member, replica, view)
         if member.outbox is None:
             circle.seat(member)
-            self._write(member, circle.snapshot_frame(member.codec))
+            self.tell(member, circle.snapshot_frame(member.codec))
             if circle.alone:
                 # Who enters in the same turn shares the frame; a player's own room would keep it for nobody.
                 asyncio.get_running_loop().call_soon(circle.forget_snapshots)
@@ -271,7 +274,7 @@ class Hub:
             return True
         self.flush_room(circle.audience)
         if member.outbox is None:
-            self._write(member, circle.snapshot_frame(member.codec))
+            self.tell(member, circle.snapshot_frame(member.codec))
         else:
             self.slow.reset(member, circle)
         return True
@@ -319,25 +322,9 @@ class Hub:
             self.siblings.release(audience)
             self._let_in(audience)
 
-    def verify_room(self, audience: Audience) -> bool:
-        """Send every member of a room its checksum; False while the room waits for a sibling, or has nobody."""
-        if audience.awaited or not audience.circles:
-            return False
-        self.flush_room(audience)
-        replica = audience.replica
-        for circle in audience.circles.values():
-            messages: list[outgoing.ServerMessage] = []
-            if circle.last < replica.seq:
-                messages.append(outgoing.delta(audience.room, circle.last, replica.seq))
-                circle.last = replica.seq
-            # Who comes late needs another; thousands of players' own rooms would keep theirs for nobody.
-            circle.forget_snapshots()
-            messages.append(outgoing.verify(audience.room, replica.epoch, replica.seq, circle.sum()))
-            self._share(circle, messages)
-            for member in circle.slow:
-                self.slow.prove(member, circle)
-        self._demote_congested()
-        return True
+    def proof(self, audience: Audience) -> Proof | None:
+        """What to tell the room's members their checksum by; None while it waits for a sibling, or has nobody."""
+        return None if audience.awaited or not audience.circles else Proof(self, audience)
 
     def priority_of(self, entity: str) -> Priority:
         return LANES[self._schema.priority(entity, Priority.MOVEMENT)]

@@ -126,8 +126,11 @@ class RoomDraft:
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids())
 
-    def create(self, entity: str, /, **content: Any) -> Any:
+    # Two underscores: where it is compiled, not even a positional parameter may be called as something in `content`.
+
+    def create(self, __entity: str, /, **content: Any) -> Any:
         """A new entity of its declared kind. Raises InvalidValue when the id is taken or a value does not fit."""
+        entity = __entity
         check_entity_id(entity)
         if entity in self:
             raise InvalidValue(f"{entity!r} exists already in {self.room}")
@@ -151,10 +154,10 @@ class RoomDraft:
         if entity in self:
             self.delete(entity)
 
-    def event(self, name: str, /, priority: str | int | None = None, **data: Any) -> None:
+    def event(self, __name: str, /, priority: str | int | None = None, **data: Any) -> None:
         """Append an event to the room's log, in the lane of the command unless `priority` says otherwise."""
         lane = self._draft.lane if priority is None else self._draft.lane_of(priority)
-        self.events += (Event(name, free_form(data), self._draft.sender, lane),)
+        self.events += (Event(__name, free_form(data), self._draft.sender, lane),)
 
     def _loaded(self) -> Replica:
         if self._replica is None:

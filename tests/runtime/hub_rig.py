@@ -197,7 +197,12 @@ class HubRig:
 
     def verify(self) -> int:
         """How many rooms were proven."""
-        return sum(self.hub.verify_room(audience) for audience in self.hub.audiences())
+        proofs = [proof for audience in self.hub.audiences() if (proof := self.hub.proof(audience)) is not None]
+        for proof in proofs:
+            while proof.tell(16):
+                pass
+        self.hub.replies.end_turn()
+        return len(proofs)
 
     def _on_missing(self) -> None:
         self.missing += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gameserver.protocol.codec import JSON, MSGPACK
-from gameserver.rooms.views import View
+from gameserver.rooms.views import WHOLE, View
 from gameserver.state.signal import decode_signal, encode_signal
 from tests.runtime.hub_rig import Client, HubRig
 from tests.runtime.one_worker import setting
@@ -48,6 +48,23 @@ async def test_the_same_bytes_for_everybody(rig: HubRig) -> None:
         assert len({id(frame) for frame in frames}) == 3
     assert all(client.state(ROOM) == {"counter:1": {"n": 3}} for client in clients)
     assert rig.hub.stats.deliveries == 45
+
+
+async def test_a_checksum_is_told_to_some_at_a_time(rig: HubRig) -> None:
+    """What happens between them is shown first: to each the checksum comes exactly where it stands."""
+    clients = [Client(rig) for _ in range(5)]
+    for client, view in zip(clients, (WHOLE, NOTES, WHOLE, COUNTERS, WHOLE), strict=True):
+        client.enter(ROOM, view)
+    audience = rig.hub.audience(ROOM)
+    assert audience is not None
+    proof = rig.hub.proof(audience)
+    assert proof is not None
+    for number in range(1, 4):
+        rig.write(ROOM, "counter:1", n=number)
+        assert proof.tell(2) is (number < 3)
+        if number == 1:
+            clients[2].leave(ROOM)
+    assert [client.verified() for client in clients] == [1, 1, 0, 1, 1]
 
 
 async def test_several_commits_are_one_delta(rig: HubRig) -> None:

@@ -124,6 +124,16 @@ def test_an_entity_cannot_be_created_twice() -> None:
     assert drafted.writes() == {"counter:1": {"n": 5}, "counter:2": {"n": 0}}
 
 
+def test_fields_may_be_called_anything() -> None:
+    """What an event says may have the names of the parameters; so may the fields of an entity."""
+    draft = Rooms(sector_1={}).draft()
+    draft.room(ROOM).event("told", name="n", data=1, self=2, entity="e")
+    with pytest.raises(InvalidValue, match="entity"):
+        draft.room(ROOM).create("counter:1", entity=1)
+    (event,) = draft.room(ROOM).events
+    assert (event.name, event.data) == ("told", {"name": "n", "data": 1, "self": 2, "entity": "e"})
+
+
 def test_replaced_by_the_same_is_no_change() -> None:
     """Deleted and created again with what it had: nothing to commit."""
     drafted = room()
