@@ -10,11 +10,12 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from gameserver.asgi.auth import issue_token
-from gameserver.asgi.endpoint import Endpoint
+from gameserver.asgi.endpoint import Endpoint, deny
+from gameserver.asgi.handshake import Deny
 from gameserver.asgi.metrics import exposition
 from gameserver.asgi.worker import Worker
 from gameserver.buses.base import Bus
@@ -24,6 +25,24 @@ from gameserver.sessions.claims import Role
 from gameserver.settings import Settings
 
 MAX_BODY = 4096
+ENDPOINTS = {"/ws": Endpoint("player"), "/ws/admin": Endpoint("admin"), "/ws/service": Endpoint("service")}
+NO_ENDPOINT = Deny(404, "There is no endpoint here.\n")
+
+
+class Application(Starlette):
+    """Starlette for HTTP; a WebSocket handshake, of which thousands come at once, goes straight to its endpoint."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        endpoint = ENDPOINTS.get(scope["path"].removeprefix(scope.get("root_path", "")))
+        if endpoint is None:
+            await receive()
+            await deny(NO_ENDPOINT, scope, receive, send)
+        else:
+            await endpoint(scope, receive, send)
 
 
 def create_app(settings: Settings, game: Game, bus: Bus | None = None) -> Starlette:
@@ -39,17 +58,13 @@ def create_app(settings: Settings, game: Game, bus: Bus | None = None) -> Starle
             await worker.close()
 
     routes: list[BaseRoute] = [
-        WebSocketRoute("/ws", Endpoint("player")),
-        WebSocketRoute("/ws/admin", Endpoint("admin")),
-        WebSocketRoute("/ws/service", Endpoint("service")),
         Route("/health", health),
         Route("/ready", ready),
         Route("/metrics", metrics),
     ]
     if settings.dev:
         routes.append(Route("/dev/token", dev_token, methods=["POST"]))
-    routes.append(WebSocketRoute("/{path:path}", no_endpoint))
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Application(routes=routes, lifespan=lifespan)
     app.state.settings = settings
     return app
 
@@ -65,11 +80,6 @@ async def ready(request: Request) -> Response:
     if worker.ready:
         return PlainTextResponse("ready\n")
     return PlainTextResponse("not ready\n", 503, {"Retry-After": "1"})
-
-
-async def no_endpoint(websocket: WebSocket) -> None:
-    """Starlette would refuse with 403, as if it were the token's or the origin's fault."""
-    await websocket.send_denial_response(PlainTextResponse("There is no endpoint here.\n", 404))
 
 
 async def metrics(request: Request) -> Response:

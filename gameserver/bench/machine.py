@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from gameserver.state import draft
+
 PACKAGES = ("uvloop", "uvicorn", "websockets", "msgspec", "orjson", "hiredis")
 FILES = 20_000
 
@@ -84,6 +86,7 @@ def facts() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "gameserver": f"{version('gameserver')}, {'interpreted' if str(draft.__file__).endswith('.py') else 'compiled'}",
         "packages": ", ".join(f"{package} {version(package)}" for package in PACKAGES),
         "redis": _redis_version(),
         "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
