@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +128,14 @@ def test_names_say_what_things_are(path: Path) -> None:
     names = [*path.relative_to(ROOT).with_suffix("").parts]
     names += [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
     assert not [name for name in names if SAYS_NOTHING.search(name)]
+
+
+def test_what_libraries_make_classes_of_is_not_compiled() -> None:
+    """mypyc would make classes of its own: structures without their options, dictionaries without their types."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    hook = wheel["hooks"]["custom"]
+    interpreted = {ROOT / path for path in hook["interpreted"]}
+    compiled = {path for pattern in hook["modules"] for path in ROOT.glob(pattern)} - interpreted
+    assert all(path.exists() for path in interpreted)
+    made = re.compile(r"^class \w+\((?:msgspec\.Struct|Struct|TypedDict)\b", re.MULTILINE)
+    assert [named(path) for path in sorted(compiled) if made.search(path.read_text())] == []

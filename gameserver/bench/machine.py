@@ -86,7 +86,7 @@ def facts() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "gameserver": f"{version('gameserver')}, {'interpreted' if str(draft.__file__).endswith('.py') else 'compiled'}",
+        "gameserver": f"{version('gameserver')}, {'interpreted' if draft.__file__.endswith('.py') else 'compiled'}",
         "packages": ", ".join(f"{package} {version(package)}" for package in PACKAGES),
         "redis": _redis_version(),
         "load average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
