@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gameserver.asgi.connection import OnMessage
 from gameserver.asgi.handshake import Accept, AcceptThenClose, Deny, read_request
 from gameserver.asgi.standard import StandardChannel
 from gameserver.asgi.websocket import EXTENSION, GameserverProtocol
+from gameserver.protocol.signing import SignatureCheck
 from gameserver.sessions.claims import Role
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def detach(protocol: GameserverProtocol, worker: Worker, accepted: Accept, codec
         codec = codec.deflated
     connection.text = codec.text
     session = node.admit(accepted.claims, connection, codec, address, accepted.resume_token)
-    protocol.detach(session.receive, session.lost)
+    protocol.detach(hearing(session, accepted), session.lost)
     node.welcome(session)
 
 
@@ -79,12 +81,20 @@ async def serve(receive: Receive, send: Send, worker: Worker, accepted: Accept, 
         session = node.admit(accepted.claims, channel, codec, address, accepted.resume_token)
         node.welcome(session)
         try:
-            await read(receive, channel, session)
+            await read(receive, channel, hearing(session, accepted))
         finally:
             await node.close_session(session)
 
 
-async def read(receive: Receive, channel: StandardChannel, session: Session) -> None:
+def hearing(session: Session, accepted: Accept) -> OnMessage:
+    """Where the client's messages go."""
+    if accepted.signed_by is None:
+        return session.receive
+    session.signatures = SignatureCheck(accepted.signed_by)
+    return session.receive_signed
+
+
+async def read(receive: Receive, channel: StandardChannel, hear: OnMessage) -> None:
     """Hand on every message; a client that does not take its answers is not read either."""
     while True:
         await channel.readable()
@@ -94,6 +104,6 @@ async def read(receive: Receive, channel: StandardChannel, session: Session) -> 
         channel.heard()
         text = message.get("text")
         if text is not None:
-            session.receive(text.encode(), True)
+            hear(text.encode(), True)
         else:
-            session.receive(message["bytes"], False)
+            hear(message["bytes"], False)

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from gameserver.asgi.addresses import Network, client_address
 from gameserver.asgi.auth import BadToken, TokenVerifier
 from gameserver.protocol.codes import Close
+from gameserver.protocol.signing import SIGNED
 from gameserver.sessions.claims import Claims, Role
 from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.settings import Settings
@@ -91,13 +92,15 @@ class HandshakeRequest:
 class Accept:
     """`subprotocol` is None when the client offered no encoding; it then speaks JSON.
 
-    With a `resume_token` (from `resume.<token>`) the client's `hello` is waited for.
+    With a `resume_token` (from `resume.<token>`) the client's `hello` is waited for. `signed_by` is the token when the
+    client signs its messages, which it does with a key that is made of it.
     """
 
     subprotocol: str | None
     encoding: Encoding
     claims: Claims
     resume_token: str | None = None
+    signed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,8 @@ class Gate:
         if len(resume) > 1:
             return Deny(400, "More than one resume token.\n")
         try:
-            claims = await self._verify(find_token(request))
+            token = find_token(request)
+            claims = await self._verify(token)
         except BadToken:
             return self._refuse(request, subprotocol, 401, Close.BAD_TOKEN, "The token is missing or not accepted.")
         if not self._has_room():
@@ -197,7 +201,8 @@ class Gate:
         if wait > 0:
             return _later(429, wait, "Too many connections.")
         encoding = ENCODINGS[subprotocol] if subprotocol is not None else "json"
-        return Accept(subprotocol, encoding, claims, resume[0] if resume else None)
+        signed_by = token if SIGNED in request.subprotocols else None
+        return Accept(subprotocol, encoding, claims, resume[0] if resume else None, signed_by)
 
     def _refuse_early(self, request: HandshakeRequest) -> Deny | None:
         """What can be refused without looking at any token."""
@@ -279,7 +284,7 @@ def _after(prefix: str, words: Sequence[str]) -> list[str]:
 
 
 def _unknown_encodings(subprotocols: Sequence[str]) -> bool:
-    return any(not word.startswith((TOKEN_PREFIX, RESUME_PREFIX)) for word in subprotocols)
+    return any(word != SIGNED and not word.startswith((TOKEN_PREFIX, RESUME_PREFIX)) for word in subprotocols)
 
 
 def _no_room() -> Deny:

@@ -61,14 +61,16 @@ class Client:
         origin: str | None = None,
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
+        signed: bool = False,
         tuning: Tuning | None = None,
     ) -> None:
-        """`resume_token` resumes a session that another client had; `origin` poses as a page of a browser.
+        """`resume_token` resumes a session that another client had; `origin` poses as a page of a browser. With
+        `signed` every message is signed ([SIGN1]).
 
         Raises ValueError for a URL that is not one of a WebSocket, and for an unknown encoding.
         """
         self._tuning = tuning or Tuning()
-        self._dialer = Dialer(url, token, encoding, token_in, origin, headers, tls, self._tuning)
+        self._dialer = Dialer(url, token, encoding, token_in, origin, headers, tls, signed, self._tuning)
         self._waiters = Waiters(self)
         self._session = Session(self._dialer, self._tuning, resume, reconnect, self._changed, on_event)
         self._link = self._session.link

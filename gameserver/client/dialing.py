@@ -19,6 +19,7 @@ from gameserver.client.closing import ABNORMAL, Closed, refused, seconds
 from gameserver.client.codec import Encoding, codec_of, offers
 from gameserver.client.tuning import Tuning
 from gameserver.protocol.codec import Codec
+from gameserver.protocol.signing import SIGNED, Signer, signing_key
 
 Token = str | Callable[[], "str | Awaitable[str]"]
 """A JWT, or where to get one each time it is needed."""
@@ -52,6 +53,7 @@ class Dialer:
         origin: str | None,
         headers: Mapping[str, str] | None,
         tls: ssl.SSLContext | None,
+        signed: bool,
         tuning: Tuning,
     ) -> None:
         parts = urlsplit(url)
@@ -68,6 +70,7 @@ class Dialer:
         self._origin = None if origin is None else Origin(origin)
         self._headers = dict(headers or {})
         self._tls = tls
+        self.signed = signed
         self._tuning = tuning
 
     @property
@@ -79,6 +82,10 @@ class Dialer:
         except (IndexError, ValueError):
             return {}
         return claims if isinstance(claims, dict) else {}
+
+    def signer(self, resume_token: object) -> Signer | None:
+        """What signs the messages of a connection with such a welcome; None where that is not wished."""
+        return Signer(signing_key(self.token or "", str(resume_token))) if self.signed else None
 
     async def renew(self) -> bool:
         """Whether there is a token now that was not there before ([CLOSE1], 4401)."""
@@ -123,6 +130,8 @@ class Dialer:
             subprotocols.append(f"bearer.{self.token}")
         if resume_token is not None:
             subprotocols.append(f"resume.{resume_token}")
+        if self.signed:
+            subprotocols.append(SIGNED)
         return await _Connect(
             self.url,
             origin=self._origin,

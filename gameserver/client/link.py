@@ -19,6 +19,7 @@ from gameserver.client.tuning import Tuning
 from gameserver.errors import BadMessage
 from gameserver.protocol.codec import Codec
 from gameserver.protocol.codes import Close
+from gameserver.protocol.signing import Signer
 
 Message = Mapping[str, Any]
 
@@ -70,6 +71,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._socket: ClientConnection | None = None
         self._codec: Codec | None = None
+        self._signer: Signer | None = None
         self._goodbye: Goodbye | None = None
         self._runner: asyncio.Task[None] | None = None
         self._posts: set[asyncio.Task[None]] = set()
@@ -101,6 +103,8 @@ class Link:
         if socket is None or codec is None:
             raise ConnectionLost("there is no connection")
         payload = encode(codec, message)
+        if self._signer is not None:
+            payload = self._signer.sign(payload, codec.text)
         self._sent = True
         try:
             async with asyncio.timeout(self._tuning.send_timeout):
@@ -162,7 +166,7 @@ class Link:
 
     async def _connection(self) -> Closed:
         """One connection from beginning to end, and how it ended."""
-        self._goodbye = None
+        self._goodbye = self._signer = None
         self.resuming = self.resume_token is not None
         try:
             socket, codec = await self._dialer.dial(self.resume_token)
@@ -213,6 +217,7 @@ class Link:
 
     def _welcomed(self, message: Message) -> None:
         self.connected = True
+        self._signer = self._dialer.signer(message.get("resume_token"))
         self._backoff.connected(self._loop.time())
         self._silent_beats = 0
         self._sent = False

@@ -75,6 +75,8 @@ class Reception:
         recovered = None
         if session.resume_token is not None:
             recovered = {room: resumption.recovered(room) for room in {**rooms, **_known(seen)}}
+        if session.signatures is not None:
+            session.signatures.begin(resume_token)
         session.send(self._welcome(session, resume_token, recovered))
         for room, view in rooms.items():
             resumption.enter(room, view)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gameserver.errors import BadMessage, GameserverError, Unavailable
 from gameserver.protocol import incoming, outgoing
 from gameserver.protocol.codes import Close
+from gameserver.protocol.signing import SignatureCheck
 from gameserver.rooms.access import home_rooms
 from gameserver.rooms.names import private_room
 from gameserver.rooms.presence import KICKED, LOGGED_OUT, presence_id
@@ -66,6 +67,7 @@ class Session:
         "recorded",
         "resume_token",
         "sector",
+        "signatures",
         "state",
         "views",
         "welcomed",
@@ -83,6 +85,8 @@ class Session:
         self.state = State.CONNECTING
         self.link = 1
         self.sector: str | None = None
+        self.signatures: SignatureCheck | None = None
+        """Of a client that signs what it says."""
         self.private = private_room(claims.player)
         self.views = NO_VIEWS
         """Subscriptions beside, or narrower than, the home rooms."""
@@ -290,6 +294,16 @@ class Session:
         """One message of the client."""
         self._hear(payload, text)
         self.member.listen()
+
+    def receive_signed(self, payload: bytes, text: bool) -> None:
+        """One message of a client that signs; only its `hello` is not, for there is no key before the welcome."""
+        if self.signatures is not None and self.state is not State.AWAITING_HELLO:
+            try:
+                payload = self.signatures.open(payload, text)
+            except BadMessage as forged:
+                self.end(Input.FORGED, forged.message)
+                return
+        self.receive(payload, text)
 
     def lost(self, code: int, reason: str) -> None:
         """The connection has ended, whoever ended it."""

@@ -51,6 +51,8 @@ class Input(Enum):
     # What the peer does, or time.
     UNREADABLE_TOO_OFTEN = auto()
     """Three within 10 s (`gameserver.sessions.unreadable`)."""
+    FORGED = auto()
+    """A message that is not signed, though that was agreed, or was signed by somebody else."""
     HELLO_TIMEOUT = auto()
     FLOODED = auto()
     HEARTBEAT_LOST = auto()
@@ -105,6 +107,7 @@ PEER = frozenset((Input.HELLO, Input.MESSAGE, Input.UNREADABLE))
 
 _ENDINGS = {
     Input.UNREADABLE_TOO_OFTEN: Close.POLICY,
+    Input.FORGED: Close.POLICY,
     Input.FLOODED: Close.RATE_LIMITED,
     Input.HEARTBEAT_LOST: Close.HEARTBEAT_LOST,
     Input.EXPIRED: Close.BAD_TOKEN,

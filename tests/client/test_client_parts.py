@@ -144,7 +144,7 @@ def test_home_rooms_follow_the_token() -> None:
 def test_an_url_that_cannot_be_dialled_is_refused_at_once(url: str) -> None:
     """A mistake in the address is the caller's, not a reason to try again."""
     with pytest.raises(ValueError, match="not a WebSocket URL"):
-        Dialer(url, "t", "json", "header", None, None, None, Tuning())
+        Dialer(url, "t", "json", "header", None, None, None, False, Tuning())
 
 
 def test_claims_are_read_from_the_token_without_trust() -> None:
@@ -152,4 +152,4 @@ def test_claims_are_read_from_the_token_without_trust() -> None:
     claims = {"sub": "ann", "team": "rot-grün"}
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     for token, read in ((f"e30.{body}.x", claims), ("opaque", {}), ("a.!.c", {}), ("a.W10.c", {})):
-        assert Dialer("ws://host/ws", token, "json", "header", None, None, None, Tuning()).claims == read
+        assert Dialer("ws://host/ws", token, "json", "header", None, None, None, False, Tuning()).claims == read
