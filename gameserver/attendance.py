@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gameserver.context import ME, PLACEMENT, Context
+from gameserver.errors import Forbidden
 from gameserver.game import Game
-from gameserver.rooms.names import private_room, team_room, worker_room
+from gameserver.rooms.names import CONTROL, private_room, team_room, worker_room
 from gameserver.rooms.presence import ONLINE, SESSION_KIND, Session, presence_id, session_id
 from gameserver.state.draft import Draft, RoomDraft
 
@@ -24,7 +25,7 @@ Sessions = dict[str, Session]
 @dataclass(frozen=True, slots=True)
 class Attendee:
     """One connection of a player: the `link`-th of its session. `token` is a hash of the JWT's id, empty when it
-    has none; `resume` the hash of the resume token it is given."""
+    has none; `resume` the hash of the resume token it is given; `place` where it comes from, empty when unknown."""
 
     player: str
     name: str
@@ -34,6 +35,15 @@ class Attendee:
     token: str = ""
     resume: str = ""
     link: int = 1
+    place: str = ""
+
+
+class FarApart(Forbidden):
+    """The player is in another place already."""
+
+    def __init__(self, places: list[str]) -> None:
+        super().__init__("you are connected from elsewhere")
+        self.places = places
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +57,20 @@ class Arrival:
     views: dict[str, Any]
 
 
-def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int, resuming: str | None = None) -> Arrival:
+def arrive(
+    game: Game,
+    draft: Draft,
+    attendee: Attendee,
+    now: float,
+    seed: int,
+    resuming: str | None = None,
+    one_place: bool = False,
+) -> Arrival:
     """The connection is there. `now` is in seconds since the Unix epoch; `resuming` is the hash of the resume token it
-    came with: when a session of this player knows it, the connection takes that session over."""
+    came with: when a session of this player knows it, the connection takes that session over.
+
+    Raises FarApart for who comes from a second place, when there may be but `one_place`; else admins are told.
+    """
     private = draft.room(private_room(attendee.player))
     placement = private.get(PLACEMENT) or private.create(PLACEMENT, sector=game.start)
     context = _context(draft, attendee, now, seed, placement.sector)
@@ -61,6 +82,11 @@ def arrive(game: Game, draft: Draft, attendee: Attendee, now: float, seed: int, 
     before = _teams_of(sessions)
     entity, resumed = _seat(private, sessions, attendee, now, resuming)
     record = sessions[entity]
+    places = _places_of(sessions)
+    if attendee.place and len(places) > 1:
+        if one_place:
+            raise FarApart(places)
+        report_far_apart(draft, attendee, places)
     # A session may be resumed with a token that names another team.
     for room in _rooms(draft, None, before - _teams_of(sessions)):
         room.discard(presence_id(attendee.player))
@@ -97,6 +123,7 @@ def _seat(
         record.left = 0
         record.was = resuming
     record.worker = attendee.worker
+    record.place = attendee.place or None
     record.team = attendee.team
     record.token = attendee.token or None
     record.resume = attendee.resume or None
@@ -108,6 +135,13 @@ def _resumable(sessions: Sessions, resuming: str) -> str | None:
         if resuming in (record.resume, record.was) and record.ended is None:
             return entity
     return None
+
+
+def report_far_apart(draft: Draft, attendee: Attendee, places: list[str], refused: bool = False) -> None:
+    """Tell admins of a player who is, or would be, in several places at once."""
+    draft.room(CONTROL).event(
+        "far_apart", priority="system", player=attendee.player, places=places, worker=attendee.worker, refused=refused
+    )
 
 
 def depart(draft: Draft, attendee: Attendee, now: float) -> None:
@@ -199,6 +233,11 @@ def remember_views(draft: Draft, attendee: Attendee, views: dict[str, Any]) -> N
 
 def _sessions(private: RoomDraft) -> Sessions:
     return dict(private.all(SESSION_KIND))
+
+
+def _places_of(sessions: Sessions) -> list[str]:
+    """Where the player's live connections come from, as far as that is known."""
+    return sorted({record.place for record in sessions.values() if record.place and not record.left})
 
 
 def _teams_of(sessions: Sessions) -> set[str | None]:

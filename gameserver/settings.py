@@ -92,6 +92,17 @@ def _networks(raw: str) -> tuple[str, ...]:
         raise ValueError("must be addresses or networks separated by commas, such as 10.0.0.0/8") from None
 
 
+def _places(raw: str) -> tuple[str, ...]:
+    words = _words(raw)
+    for word in words:
+        place, _, network = word.partition("=")
+        try:
+            ip_network(network.strip() if place.strip() else "")
+        except ValueError:
+            raise ValueError("must be networks with names, separated by commas, such as eu=192.0.2.0/24") from None
+    return words
+
+
 def _redis_url(raw: str) -> str:
     try:
         url = urlsplit(raw)
@@ -136,6 +147,10 @@ class Settings:
 
     origins: tuple[str, ...] = _setting((), _origins, "origins of web pages that may connect, comma-separated")
     trusted_proxies: tuple[str, ...] = _setting((), _networks, "whose X-Forwarded-For is believed")
+    places: tuple[str, ...] = _setting((), _places, "names for networks, such as eu=192.0.2.0/24,us=10.0.0.0/8")
+    far_apart: str = _setting(
+        "flag", _one_of("flag", "refuse"), "what a player meets who comes from a second place at once: flag or refuse"
+    )
     handshakes_per_address: float = _setting(100.0, _number(0, above=True), "handshakes per second and address")
     handshakes_per_player: float = _setting(10.0, _number(0, above=True), "handshakes per second and player")
     handshake_s: float = _setting(10.0, _number(0, above=True), "the longest a handshake may take")

@@ -16,6 +16,7 @@ from gameserver.errors import GameserverError
 from gameserver.game import Game
 from gameserver.runtime.clock import Clock
 from gameserver.runtime.node import Node, NodeLimits
+from gameserver.sessions.places import Places
 from gameserver.settings import Settings
 
 log = logging.getLogger("gameserver")
@@ -102,4 +103,6 @@ def node_limits(settings: Settings) -> NodeLimits:
         commands_burst=float(settings.commands_burst),
         command_memory=settings.command_memory_s,
         messages_per_second=settings.messages_per_second,
+        places=Places(settings.places),
+        one_place=settings.far_apart == "refuse",
     )

@@ -42,7 +42,7 @@ class Session:
     given out, `was` of the one before until the client has spoken. `token` is a hash of the JWT's id, by which all
     sessions of one token are found; `team` is the one that token names. `ended` tells the worker that holds it to close
     it, and why. `views` are the rooms it subscribed to beside or other than its home rooms: room to [entities, fields],
-    either may be empty.
+    either may be empty. `place` is where the connection comes from, when the operator has named networks.
     """
 
     worker: str = ""
@@ -54,6 +54,7 @@ class Session:
     resume: str | None = None
     was: str | None = None
     views: dict[str, Any] | None = None
+    place: str | None = None
     link: int = 1
     since: int = 0
     left: int = 0

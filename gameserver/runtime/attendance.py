@@ -13,12 +13,14 @@ from typing import Any
 from gameserver.attendance import (
     Arrival,
     Attendee,
+    FarApart,
     arrive,
     change_team,
     depart,
     end_sessions,
     remember_views,
     remove,
+    report_far_apart,
     retire_token,
     retract,
 )
@@ -51,6 +53,7 @@ class Attendance:
         supervisor: Supervisor,
         clock: Clock,
         grace: float,
+        one_place: bool = False,
     ) -> None:
         self._game = game
         self._committer = committer
@@ -58,19 +61,24 @@ class Attendance:
         self._supervisor = supervisor
         self._clock = clock
         self._grace = grace
+        self._one_place = one_place
         self._beats: dict[str, tuple[int, float]] = {}
         self._looked = 0.0
 
     async def arrive(self, attendee: Attendee, resuming: str | None = None) -> Arrival:
-        """Raises Unavailable."""
+        """Raises Unavailable, and FarApart when the player is in another place and may be in one only."""
         now, seed = self._clock.wall(), self._clock.seed()
         arrivals: list[Arrival] = []
 
         def run(draft: Draft) -> None:
-            arrivals[:] = [arrive(self._game, draft, attendee, now, seed, resuming)]
+            arrivals[:] = [arrive(self._game, draft, attendee, now, seed, resuming, self._one_place)]
 
         try:
             await self._committer.perform(run, player=attendee.player)
+        except FarApart as refused:
+            places = refused.places
+            await self._persist(lambda draft: report_far_apart(draft, attendee, places, refused=True), attendee)
+            raise
         except (Unavailable, asyncio.CancelledError):
             # It may be committed all the same, now or later.
             if not self._supervisor.closing:

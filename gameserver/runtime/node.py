@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gameserver.attendance import Attendee
+from gameserver.attendance import Attendee, FarApart
 from gameserver.buses.base import Bus
 from gameserver.context import PLACEMENT
 from gameserver.errors import GameserverError, Unavailable
@@ -38,6 +38,7 @@ from gameserver.runtime.verifier import Verifier
 from gameserver.runtime.watch import SessionWatch
 from gameserver.sessions.claims import Claims
 from gameserver.sessions.due import Hole
+from gameserver.sessions.places import ANYWHERE, Places
 from gameserver.sessions.ratelimit import KeyedBuckets
 from gameserver.sessions.transitions import Input
 from gameserver.state.commit import Commit
@@ -69,6 +70,9 @@ class NodeLimits:
     command_memory: float = 600.0
     messages_per_second: float = 200.0
     """Of anything, per connection; twice as many at once. Beyond it the connection is closed for flooding."""
+    places: Places = ANYWHERE
+    one_place: bool = False
+    """Whether a player may not be in two of the places at once, or is only reported."""
 
 
 async def _no_tokens(token: str) -> Claims:
@@ -103,7 +107,13 @@ class Node:
         self.hub.slow.fetch = self._fetch
         self.committer = Committer(game.schema, bus, self.replication, self.supervisor, worker, now)
         self.attendance = Attendance(
-            game, self.committer, self.replication, self.supervisor, self.clock, self.limits.resume_grace
+            game,
+            self.committer,
+            self.replication,
+            self.supervisor,
+            self.clock,
+            self.limits.resume_grace,
+            self.limits.one_place,
         )
         self.ticker = Ticker(game, bus, self.committer, self.replication, self.clock, worker, self.attendance.sweep)
         self.verifier = Verifier(self.replication, self.hub, self.limits.verify)
@@ -265,6 +275,8 @@ class Node:
         try:
             async with asyncio.timeout(WELCOME_DEADLINE):
                 await self.reception.receive(session)
+        except FarApart as error:
+            session.end(Input.FAR_APART, error.message)
         except (GameserverError, TimeoutError) as error:
             log.warning("%s could not be welcomed: %s", session.id, error)
             session.end(Input.UNAVAILABLE, "the world cannot be reached now", retry_after=1.0)
@@ -375,7 +387,17 @@ class Node:
     def attendee(self, session: Session, resume: str = "") -> Attendee:
         claims = session.claims
         token = secret_hash(claims.token_id) if claims.token_id else ""
-        return Attendee(claims.player, claims.name, claims.team, session.id, self.worker, token, resume, session.link)
+        return Attendee(
+            claims.player,
+            claims.name,
+            claims.team,
+            session.id,
+            self.worker,
+            token,
+            resume,
+            session.link,
+            self.limits.places.of(session.address),
+        )
 
     def record_of(self, session: Session) -> dict[str, Any] | None:
         """What the store has of this session: None when it does not count as live any more."""

@@ -63,6 +63,8 @@ class Input(Enum):
     LOGGED_OUT = auto()
     KICKED = auto()
     BANNED = auto()
+    FAR_APART = auto()
+    """From another place than the player's other connections, where that is not allowed."""
     FAILED = auto()
     UNAVAILABLE = auto()
     """What the session needs cannot be had now: another worker, or later."""
@@ -115,6 +117,7 @@ _ENDINGS = {
     Input.LOGGED_OUT: Close.LOGGED_OUT,
     Input.KICKED: Close.KICKED,
     Input.BANNED: Close.NOT_ALLOWED,
+    Input.FAR_APART: Close.NOT_ALLOWED,
     Input.FAILED: Close.INTERNAL,
     Input.UNAVAILABLE: Close.TRY_LATER,
     Input.TAKEN_OVER: Close.RESTART,

@@ -84,15 +84,16 @@ class World:
             await self.close(node)
             assert kind or not node.supervisor.failures
 
-    def node(self, name: str) -> Node:
+    def node(self, name: str, limits: NodeLimits | None = None) -> Node:
         """Not started yet."""
         clock = Clock(now, lambda: START_MS / 1000 + now(), Random(self._random.random()))
-        node = Node(self.game, FaultyBus(self.store, name), name, limits=NodeLimits(resume_grace=GRACE), clock=clock)
+        limits = limits or NodeLimits(resume_grace=GRACE)
+        node = Node(self.game, FaultyBus(self.store, name), name, limits=limits, clock=clock)
         self.nodes.append(node)
         return node
 
-    async def start(self, name: str) -> Node:
-        node = self.node(name)
+    async def start(self, name: str, limits: NodeLimits | None = None) -> Node:
+        node = self.node(name, limits)
         await node.start()
         return node
 
@@ -106,10 +107,12 @@ class World:
         await node.supervisor.close()
         await node.bus.close()
 
-    async def join(self, node: Node, player: str = "ada", *, team: str | None = None, token: str = "") -> Seat:
+    async def join(
+        self, node: Node, player: str = "ada", *, team: str | None = None, token: str = "", address: str = "here"
+    ) -> Seat:
         channel = PlayChannel()
         claims = Claims(player, player.title(), "player", team, START_MS / 1000 + 1e6, token)
-        session = node.admit(claims, channel, JSON, "here")
+        session = node.admit(claims, channel, JSON, address)
         await node.receive(session)
         node.hub.replies.end_turn()
         return Seat(node, session, channel)
