@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 import pytest
 
-from e2e_tests.faulty_redis import FaultyRedis
+from gameserver.lab.faulty_redis import FaultyRedis
 from e2e_tests.store import Store
 from e2e_tests.workers import Fleet, Server
 from tests.redis_server import RedisServer, redis_server

@@ -11,7 +11,7 @@ import pytest
 from e2e_tests import verdicts
 from e2e_tests.collector import Collector
 from e2e_tests.conftest import StartFleet
-from e2e_tests.faulty_redis import FaultyRedis
+from gameserver.lab.faulty_redis import FAULTS, FaultyRedis
 from e2e_tests.players import Player, all_in, all_out, crowd
 from e2e_tests.store import Store
 from e2e_tests.waiting import until
@@ -32,11 +32,11 @@ async def test_a_lossy_redis_changes_nothing(start_fleet: StartFleet, store: Sto
         fleet = start_fleet(3, redis_urls={0: proxy.url}, verify_s=VERIFY_S)
         players = crowd(fleet, PLAYERS, seed=2)
         await all_in(players)
-        proxy.chance = 0.01
+        proxy.chances = dict.fromkeys(FAULTS, 0.01)
         end = time.monotonic() + SECONDS
         await asyncio.gather(*(player.play(PACE, lambda: time.monotonic() >= end) for player in players))
         await asyncio.gather(*(player.come_to_rest() for player in players))
-        proxy.chance = 0.0
+        proxy.chances = dict.fromkeys(FAULTS, 0.0)
         await verdicts.settled(store, players)
         by_chance = Counter(proxy.injected)
         repaired = {name: fleet[0].metrics()[name] for name in REPAIRS}

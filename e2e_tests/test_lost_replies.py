@@ -8,7 +8,7 @@ import time
 import pytest
 
 from e2e_tests.conftest import StartFleet
-from e2e_tests.faulty_redis import FaultyRedis
+from gameserver.lab.faulty_redis import FaultyRedis
 from e2e_tests.store import Store
 from e2e_tests.waiting import until
 from e2e_tests.workers import DEPOT, Fleet, Server, token

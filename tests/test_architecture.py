@@ -38,7 +38,7 @@ The empty name is `gameserver/__init__.py`, what game authors import.
 SPREAD_OVER = {"attendance": "game", "context": "game", "issuers": "settings"}
 """Modules that belong to a part of another name."""
 
-ABOVE_ALL = {"application", "bench", "cli", "__main__"}
+ABOVE_ALL = {"application", "bench", "cli", "lab", "__main__"}
 """What may import anything."""
 PURE = ("state", "protocol", "sessions", "rooms")
 IMPURE = {"asyncio", "redis", "starlette", "time", "random", "os", "logging", "socket", "threading"}

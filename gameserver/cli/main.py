@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from gameserver.cli import bench, bots, demo, doctor, run, token, watch
+from gameserver.cli import bench, bots, demo, doctor, lab, run, token, watch
 from gameserver.cli.exits import DONE, FAILED, INTERRUPTED, WRONG, complain
 from gameserver.errors import GameserverError, SettingsError
 
 log = logging.getLogger("gameserver.cli")
 
-COMMANDS = (run, demo, token, bots, watch, bench, doctor)
+COMMANDS = (run, demo, token, bots, watch, bench, lab, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

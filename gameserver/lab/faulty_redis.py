@@ -11,9 +11,10 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from e2e_tests.resp import Frames, channel_of, is_publication
-from tests.redis_server import HOST, free_port
+from gameserver.bench.store import HOST, free_port
+from gameserver.lab.resp import Frames, channel_of, is_publication
 
+FAULTS = ("lost", "doubled", "delayed")
 LATEST = 0.25
 """Seconds by which a publication is late at most."""
 
@@ -30,12 +31,12 @@ class Fault:
 class FaultyRedis:
     """Listens on `port` while the block lasts. `injected` counts the faults by name; replies are never touched.
 
-    `chance` is that of each fault for each publication: lost, doubled, delayed.
+    `chances` has that of each fault for each publication.
     """
 
     def __init__(self, redis_port: int, seed: int = 1) -> None:
         self.port = free_port()
-        self.chance = 0.0
+        self.chances = dict.fromkeys(FAULTS, 0.0)
         self.injected: Counter[str] = Counter()
         self.publications = 0
         self.refusing = False
@@ -140,10 +141,10 @@ class FaultyRedis:
 
     def _chosen(self) -> str:
         dice = self._random.random()
-        for what in ("lost", "doubled", "delayed"):
-            if dice < self.chance:
+        for what, chance in self.chances.items():
+            if dice < chance:
                 return what
-            dice -= self.chance
+            dice -= chance
         return ""
 
     def delay(self) -> float:
