@@ -7,7 +7,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format bench attack fuzz lock clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -31,6 +31,13 @@ format: $(VENV)/package.stamp ## rewrite the code as `make lint` wants it
 bench: $(VENV)/package.stamp ## the hot path beside its peers, about twenty minutes
 	@scripts/ensure-redis
 	$(BIN)/python -m benchmarks
+
+attack: $(VENV)/package.stamp ## every attack of the catalogue on real workers, some three minutes
+	@scripts/ensure-redis
+	$(BIN)/python -m e2e_tests.attacks --page docs/reliability-attacks.md
+
+fuzz: $(VENV)/package.stamp ## a million spoilt messages and a hundred thousand spoilt payloads of the bus
+	$(BIN)/python -m tests.fuzz
 
 lock: ## pin the dependencies of pyproject.toml anew
 	scripts/make-venv build/lock

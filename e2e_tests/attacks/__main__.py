@@ -1,4 +1,4 @@
-"""`python -m e2e_tests.attacks [--quick] [--only WORD] [--page FILE]`: all attacks, the table, and the page that has it."""
+"""`python -m e2e_tests.attacks [--quick] [--only WORD] [--page FILE]`: the attacks, and the table of what was measured."""
 
 from __future__ import annotations
 

@@ -158,7 +158,9 @@ async def arena(directory: Path, quick: bool) -> AsyncIterator[Arena]:
         built = Arena(directory, redis.url, quick)
         try:
             built.fleet.start()
-            built.bystanders = [Bystander(f"bystander{index}", worker) for index, worker in enumerate(built.fleet.workers)]
+            built.bystanders = [
+                Bystander(f"bystander{index}", worker) for index, worker in enumerate(built.fleet.workers)
+            ]
             for bystander in built.bystanders:
                 await bystander.start()
             yield built

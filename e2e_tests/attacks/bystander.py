@@ -17,9 +17,7 @@ class Bystander:
     """`acks` are the seconds until each command of the current row was acknowledged."""
 
     def __init__(self, name: str, worker: Worker) -> None:
-        self.client = Client(
-            worker.url(), token(name), reconnect=False, resume=False, on_event=self._told, headers={}
-        )
+        self.client = Client(worker.url(), token(name), reconnect=False, resume=False, on_event=self._told, headers={})
         self.acks: list[float] = []
         self.verified = 0
         self.mismatches = 0
@@ -58,7 +56,9 @@ class Bystander:
         if self._playing.done():
             self._playing.result()
         acks, verified = len(self.acks), self.verified
-        await until(lambda: len(self.acks) > acks + 1 and self.verified > verified, "a bystander's ack and verify", 10.0)
+        await until(
+            lambda: len(self.acks) > acks + 1 and self.verified > verified, "a bystander's ack and verify", 10.0
+        )
         assert self.client.connected
         assert not self.mismatches, "a bystander's checksum was not the server's"
 

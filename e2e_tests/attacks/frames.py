@@ -23,7 +23,10 @@ BAD: dict[str, tuple[int, Sequence[bytes]]] = {
     "fragmented control": (1002, [frame(PING, b"x", first=0)]),
     "invalid UTF-8": (1007, [frame(TEXT, b'{"type":"\xff"}')]),
     "invalid UTF-8, split": (1007, [frame(TEXT, b"\xe2\x82", first=0) + frame(CONTINUATION, b"\x28")]),
-    "bad close codes": (1002, [frame(CLOSE, struct.pack("!H", code)) for code in (0, 999, 1004, 1005, 1006, 1015, 2999)]),
+    "bad close codes": (
+        1002,
+        [frame(CLOSE, struct.pack("!H", code)) for code in (0, 999, 1004, 1005, 1006, 1015, 2999)],
+    ),
     "close of one byte": (1002, [frame(CLOSE, b"x")]),
     "declared 2^63": (1009, [frame(TEXT, declared=(1 << 63) - 1)]),
     "over the limit": (1009, [frame(TEXT, b" " * 16_385)]),
@@ -41,7 +44,7 @@ def enter_frames(name: str, code: int, sent: Sequence[bytes]) -> None:
                 assert await wire.ending() == code
         grown = arena.memory() - before
         assert grown < 4 * MEBIBYTE
-        return f"{len(sent)} × {code}, {max(0, grown) >> 10} KiB more"
+        return f"{len(sent)} x {code}, {max(0, grown) >> 10} KiB more"
 
 
 for name, (code, sent) in BAD.items():
@@ -61,7 +64,7 @@ async def bombs(arena: Arena) -> str:
             assert await wire.ending() == 1009
     grown = arena.memory() - before
     assert grown < 8 * MEBIBYTE
-    return f"20 × 1009, {max(0, grown) >> 10} KiB more for 240 MiB"
+    return f"20 x 1009, {max(0, grown) >> 10} KiB more for 240 MiB"
 
 
 @attack("frames", "fragments without end", "closed after 64 fragments")
@@ -70,7 +73,7 @@ async def fragments(arena: Arena) -> str:
         async with await arena.enter() as wire:
             wire.send(frame(TEXT, b" ", first=0) + frame(CONTINUATION, payload, first=0) * 65)
             assert await wire.ending() == 1008
-    return "2 × 1008"
+    return "2 x 1008"
 
 
 @attack("frames", "one byte of a message a second", "1008 after 10 s")
@@ -128,5 +131,3 @@ async def _flood(arena: Arena, first: bytes, block: bytes) -> int:
         except ConnectionError:
             return sent
         raise AssertionError(f"not cut after {sent} bytes")
-
-

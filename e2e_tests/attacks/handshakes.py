@@ -7,11 +7,11 @@ import time
 
 from e2e_tests.attacks.arena import HANDSHAKES_PER_ADDRESS, Arena
 from e2e_tests.attacks.catalogue import attack
-from e2e_tests.attacks.wire import ORIGIN, Wire, anywhere, answer, request
+from e2e_tests.attacks.wire import ORIGIN, Wire, answer, anywhere, request
 
 LOOK_ALIKES = (
     "https://evil.test", "null", "http://game.test", "https://game.test.evil.test", "https://game.test:444",
-    "https://GAME.test", "https://game.test/", "https://gаme.test".encode().decode("latin-1"), "https://xgame.test", "",
+    "https://GAME.test", "https://game.test/", "https://g\u0430me.test".encode().decode("latin-1"), "https://xgame.test", "",
 )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ async def foreign_origin(arena: Arena) -> str:
         assert status == 403, (origin, status)
     doubled = request(arena.token(), origin=ORIGIN, more=[f"Origin: {ORIGIN}"])
     assert (await answer(arena.port, doubled))[0] == 403
-    return f"{len(LOOK_ALIKES) + 1} × 403"
+    return f"{len(LOOK_ALIKES) + 1} x 403"
 
 
 @attack("handshake", "a cookie alone", "refused")
@@ -39,14 +39,14 @@ async def token_in_url(arena: Arena) -> str:
         assert (await answer(arena.port, request(path=path)))[0] == 401
         assert (await answer(arena.port, request(arena.token(), path=path)))[0] == 401
     assert token.rpartition(".")[2] not in arena.fleet[0].output(1 << 24)
-    return "6 × 401, log clean"
+    return "6 x 401, log clean"
 
 
 @attack("handshake", "no or two WebSocket keys", "400")
 async def keys(arena: Arena) -> str:
     for count in (0, 2):
         assert (await answer(arena.port, request(arena.token(), keys=count)))[0] == 400
-    return "2 × 400"
+    return "2 x 400"
 
 
 @attack("handshake", "version 12", "426")
@@ -102,14 +102,16 @@ async def slow(arena: Arena) -> str:
         await wire.__aexit__()
     assert slowest <= arena.handshake_s + 1.5
     assert entered < 2
-    return f"{count} cut after {slowest:.1f} s (limit {arena.handshake_s:g} s); another in within {entered * 1e3:.0f} ms"
+    return (
+        f"{count} cut after {slowest:.1f} s (limit {arena.handshake_s:g} s); another in within {entered * 1e3:.0f} ms"
+    )
 
 
 @attack("handshake", "no or two Host", "400")
 async def host(arena: Arena) -> str:
     for hosts in ((), ("game.test", "game.test")):
         assert (await answer(arena.port, request(arena.token(), hosts=hosts)))[0] == 400
-    return "2 × 400"
+    return "2 x 400"
 
 
 @attack("handshake", "Content-Length and Transfer-Encoding", "400")

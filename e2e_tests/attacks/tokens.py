@@ -132,16 +132,14 @@ def published(arena: Arena, kid: str, key: str = "one") -> str:
     return token
 
 
-@attack("token", "unknown kids × 10,000", "<= 1 fetch per 30 s and worker")
+@attack("token", "unknown kids x 10,000", "<= 1 fetch per 30 s and worker")
 async def unknown_kids(arena: Arena) -> str:
     count = 500 if arena.quick else 10_000
     assert (await answer(arena.port, request(published(arena, "one"))))[0] == 101
     before, began = len(arena.provider.fetches), time.monotonic()
     head, payload, signature = published(arena, "one").split(".")
     for batch in range(count // 50):
-        tokens = [
-            f"{part({'alg': 'RS256', 'kid': f'{batch}-{number}'})}.{payload}.{signature}" for number in range(50)
-        ]
+        tokens = [f"{part({'alg': 'RS256', 'kid': f'{batch}-{number}'})}.{payload}.{signature}" for number in range(50)]
         answers = await asyncio.gather(*(answer(arena.port, request(token)) for token in tokens))
         assert {status for status, _, _ in answers} == {401}
     assert head
@@ -196,4 +194,4 @@ async def logged_out(arena: Arena) -> str:
         assert (await fresh.next("error", "refreshed"))["code"] == "forbidden"
         for wire in (one, two, fresh):
             await wire.__aexit__()
-    return f"closed within {took * 1e3:.0f} ms, then 8 × 401"
+    return f"closed within {took * 1e3:.0f} ms, then 8 x 401"

@@ -9,6 +9,7 @@ import random
 import socket
 import struct
 import time
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ CUT = 0
 ORIGIN = "https://game.test"
 
 
-def frame(opcode: int, payload: bytes = b"", first: int = FIN, masked: bool = True, declared: int | None = None) -> bytes:
+def frame(
+    opcode: int, payload: bytes = b"", first: int = FIN, masked: bool = True, declared: int | None = None
+) -> bytes:
     """One frame, masked with zeros, which masks nothing and is allowed."""
     size = len(payload) if declared is None else declared
     bit = 0x80 if masked else 0
@@ -47,6 +50,7 @@ class Wire:
         self.opened = time.monotonic()
         self.messages: list[dict[str, Any]] = []
         self.binary = False
+        self._inflating = zlib.decompressobj(wbits=-15)
 
     @classmethod
     async def connect(cls, port: int, *, narrow: bool = False) -> Wire:
@@ -87,12 +91,15 @@ class Wire:
 
     async def read_frame(self) -> tuple[int, bytes]:
         """Raises IncompleteReadError or ConnectionError at the end."""
-        opcode, size = await self.reader.readexactly(2)
+        first, size = await self.reader.readexactly(2)
         if size == 126:
             (size,) = struct.unpack("!H", await self.reader.readexactly(2))
         elif size == 127:
             (size,) = struct.unpack("!Q", await self.reader.readexactly(8))
-        return opcode & 0x0F, await self.reader.readexactly(size)
+        payload = await self.reader.readexactly(size)
+        if first & RSV1:
+            payload = self._inflating.decompress(payload + b"\0\0\xff\xff")
+        return first & 0x0F, payload
 
     async def next(self, *types: str, within: float = 10.0) -> dict[str, Any]:
         """The next message of these types. Raises AssertionError when the connection ends before."""
