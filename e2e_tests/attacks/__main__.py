@@ -1,4 +1,4 @@
-"""`python -m e2e_tests.attacks [--quick] [--only WORD] [--page FILE]`: the attacks, and the table of what was measured."""
+"""`python -m e2e_tests.attacks [--quick] [--only WORD] [--page FILE]`: the attacks and the table."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from e2e_tests.attacks.wire import ORIGIN, Wire, answer, anywhere, request
 
 LOOK_ALIKES = (
     "https://evil.test", "null", "http://game.test", "https://game.test.evil.test", "https://game.test:444",
-    "https://GAME.test", "https://game.test/", "https://g\u0430me.test".encode().decode("latin-1"), "https://xgame.test", "",
+    "https://GAME.test", "https://game.test/", "https://g\u0430me.test".encode().decode("latin-1"),
+    "https://xgame.test", "",
 )  # fmt: skip
 
 
