@@ -24,7 +24,7 @@ from e2e_tests.attacks.wire import ORIGIN, Wire, enter
 from e2e_tests.workers import Fleet, token
 from tests.redis_server import redis_server
 
-HANDSHAKES_PER_ADDRESS = 500
+HANDSHAKES_PER_ADDRESS = 100
 
 
 class Provider:

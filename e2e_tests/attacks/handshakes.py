@@ -134,7 +134,7 @@ async def path(arena: Arena) -> str:
 
 @attack("handshake", "a flood from one address", "429 with Retry-After, before any crypto")
 async def address_flood(arena: Arena) -> str:
-    address, refused, count = anywhere(), 0, HANDSHAKES_PER_ADDRESS * 3
+    address, refused, count = anywhere(), 0, HANDSHAKES_PER_ADDRESS * 15
     for _ in range(count // 50):
         answers = await asyncio.gather(*(answer(arena.port, request("x", address=address)) for _ in range(50)))
         for status, headers, _ in answers:
