@@ -7,7 +7,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench wheel lock clean
+.PHONY: help demo test lint format bench wheel attack fuzz lock clean
 
 # Python, with the compiled package before the one that lies here. PYTHONSAFEPATH: what lies in the working directory is not to win.
 COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR) $(BIN)/python
@@ -43,6 +43,13 @@ wheel: build/compiled.stamp ## a wheel for this machine's system and Python, its
 	@mkdir -p dist
 	cp build/wheel/*.whl dist/
 	@ls dist/*.whl
+
+attack: build/compiled.stamp ## every attack of the catalogue on real workers, some three minutes
+	@scripts/ensure-redis
+	$(COMPILED) -m e2e_tests.attacks --page docs/reliability-attacks.md
+
+fuzz: build/compiled.stamp ## a million spoilt messages and a hundred thousand spoilt payloads of the bus
+	$(COMPILED) -m tests.fuzz
 
 lock: ## pin the dependencies of pyproject.toml anew
 	scripts/make-venv build/lock

@@ -13,10 +13,12 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import jwt
 from jwt.algorithms import get_default_algorithms
+from msgspec.structs import replace
 
 from gameserver.asgi.jwks import Fetch, PublishedKeys
 from gameserver.errors import GameserverError, SettingsError
@@ -93,7 +95,10 @@ class TokenVerifier:
         if not self._algorithms[issuer.issuer].verify(signed, key, _decode_part(signature_part)):
             raise BadToken
         _check_payload(payload, issuer, time.time(), self._leeway)
-        return read_claims(payload)
+        claims = read_claims(payload)
+        # A token without an id of its own can be logged out all the same. Of what was signed, because some signatures
+        # have several spellings.
+        return claims if claims.token_id else replace(claims, token_id=f"sha256:{sha256(signed).hexdigest()}")
 
     async def _key(self, issuer: Issuer, kid: str | None) -> Any:
         published = self._published.get(issuer.issuer)

@@ -24,6 +24,8 @@ OnEnd = Callable[[int, str], None]
 
 LINGER = 5.0
 """Seconds a peer has to take what is left and answer the close frame."""
+MAX_AFTERWARDS = 4 * 1024 * 1024
+"""Bytes that are read of a peer after the close frame, for it to be heard over what was on its way."""
 MAX_PONGS = 16 * 1024
 """Bytes of pongs a peer may leave unread."""
 MESSAGE_TIME = 10.0
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_afterwards",
         "_alive_at",
         "_close_sent",
         "_congested",
@@ -86,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._close_sent = False
         self._reading = True
         self._pongs = 0
+        self._afterwards = 0
         self._looks = 0
         self._unsent_seen = 0
         self._alive_at = loop.time()
@@ -200,8 +204,7 @@ class Connection(asyncio.Protocol):
     # -- reading ----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if not self._open and not self._close_sent:
-            # Nothing is expected any more: a flood was reason enough to end it.
+        if not self._open and not self._is_heard_out(len(data)):
             return
         self._alive_at = self._loop.time()
         parser = self._parser
@@ -217,6 +220,14 @@ class Connection(asyncio.Protocol):
             self.fail(parser.fault.code, parser.fault.reason)
         elif parser.unfinished or self._message_timer is not None:
             self._watch_message(completed)
+
+    def _is_heard_out(self, size: int) -> bool:
+        """Whether the end that has begun still waits for the peer's answer. A flood is not waited out."""
+        self._afterwards += size
+        if self._afterwards > MAX_AFTERWARDS:
+            self._transport.abort()
+            return False
+        return self._close_sent
 
     def eof_received(self) -> bool:
         return False

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl, unquote_plus
 
 from gameserver.asgi.addresses import Network, client_address
-from gameserver.asgi.auth import BadToken, TokenVerifier
+from gameserver.asgi.auth import BadToken
 from gameserver.protocol.codes import Close
 from gameserver.protocol.signing import SIGNED
 from gameserver.sessions.claims import Claims, Role
@@ -231,10 +231,10 @@ class Gate:
         return Deny(status, reason + "\n", headers)
 
 
-def gate_of(settings: Settings, verifier: TokenVerifier, has_room: Callable[[], bool]) -> Gate:
+def gate_of(settings: Settings, verify: Callable[[str], Awaitable[Claims]], has_room: Callable[[], bool]) -> Gate:
     """The gate that the settings describe. Rates allow two seconds' worth at once."""
     return Gate(
-        verify=verifier.verify,
+        verify=verify,
         per_address=KeyedBuckets(settings.handshakes_per_address, 2 * settings.handshakes_per_address, MOST_CALLERS),
         per_player=KeyedBuckets(settings.handshakes_per_player, 2 * settings.handshakes_per_player, MOST_CALLERS),
         has_room=has_room,

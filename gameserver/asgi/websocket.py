@@ -27,7 +27,7 @@ from uvicorn.protocols.utils import (
 )
 from uvicorn.server import ServerState
 
-from gameserver.asgi.connection import Connection, OnEnd, OnMessage
+from gameserver.asgi.connection import MAX_AFTERWARDS, Connection, OnEnd, OnMessage
 from gameserver.asgi.logs import redact_queries
 from gameserver.asgi.upgrade import BadUpgrade, Upgrade, accept_key, response, switching
 from gameserver.protocol.codes import Close
@@ -195,6 +195,10 @@ class GameserverProtocol(asyncio.Protocol):
             self._early += data
             if len(self._early) > MAX_QUEUED:
                 self._transport.pause_reading()
+            return
+        self._queued += len(data)
+        if self._queued > MAX_AFTERWARDS:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True

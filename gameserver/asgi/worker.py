@@ -7,7 +7,7 @@ import logging
 import secrets
 
 from gameserver.asgi.addresses import read_networks
-from gameserver.asgi.auth import TokenVerifier
+from gameserver.asgi.auth import BadToken, TokenVerifier
 from gameserver.asgi.handshake import gate_of
 from gameserver.buses.base import Bus, StoreLimits
 from gameserver.buses.memory import MemoryBus, MemoryStore
@@ -16,6 +16,7 @@ from gameserver.errors import GameserverError
 from gameserver.game import Game
 from gameserver.runtime.clock import Clock
 from gameserver.runtime.node import Node, NodeLimits
+from gameserver.sessions.claims import Claims
 from gameserver.sessions.places import Places
 from gameserver.settings import Settings
 
@@ -40,13 +41,20 @@ class Worker:
             self.id,
             limits=node_limits(settings),
             clock=self.clock,
-            verify=self.verifier.verify,
+            verify=self.verify,
         )
         self.trusted_proxies = read_networks(settings.trusted_proxies)
-        self.gate = gate_of(settings, self.verifier, self.node.has_room)
+        self.gate = gate_of(settings, self.verify, self.node.has_room)
         self.started = False
         self.reachable = False
         """Whether the last probe went round: a write, and its publication back."""
+
+    async def verify(self, token: str) -> Claims:
+        """The claims of a genuine token that was not logged out. Raises BadToken."""
+        claims = await self.verifier.verify(token)
+        if self.node.revocations.covers(claims):
+            raise BadToken
+        return claims
 
     @property
     def ready(self) -> bool:

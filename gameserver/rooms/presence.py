@@ -11,6 +11,7 @@ from typing import Any
 
 PRESENCE_KIND = "player"
 SESSION_KIND = "session"
+REVOKED_KIND = "revoked"
 ONLINE, AWAY, BUSY, IN_COMBAT = "online", "away", "busy", "in_combat"
 LOGGED_OUT, KICKED = "logged_out", "kicked"
 """Why a session was `ended`."""
@@ -77,6 +78,13 @@ class Worker:
     commits: int = 0
 
 
+class Revoked:
+    """A token that was logged out, in the control room, by a hash of its id. It goes after `until`, in milliseconds
+    since the Unix epoch, when the token itself has expired."""
+
+    until: int = 0
+
+
 class Ticking:
     """The simulation's switches, in the control room; `rate` multiplies every tick's frequency."""
 
@@ -93,6 +101,7 @@ BUILT_IN_KINDS: dict[str, type] = {
     "world": World,
     "worker": Worker,
     "ticking": Ticking,
+    REVOKED_KIND: Revoked,
 }
 
 

@@ -27,12 +27,14 @@ from gameserver.attendance import (
 from gameserver.errors import GameserverError, Unavailable
 from gameserver.game import Game
 from gameserver.rooms.names import CONTROL, worker_room
+from gameserver.rooms.presence import REVOKED_KIND
 from gameserver.runtime.clock import Clock
 from gameserver.runtime.committer import Committer
 from gameserver.runtime.replication import Replication
 from gameserver.runtime.supervise import Supervisor
 from gameserver.state.draft import Draft
 from gameserver.state.entities import kind_of
+from gameserver.state.replica import Replica
 
 log = logging.getLogger("gameserver")
 
@@ -40,6 +42,9 @@ SILENT_AFTER = 6.0
 """Seconds without a beat after which a worker counts as dead."""
 BLIND_AFTER = 3.0
 """Seconds without a look after which nobody's silence counts: who could not look could perhaps not be told either."""
+
+MOST_FORGOTTEN = 200
+"""Expired revocations that one sweep takes away."""
 
 
 class Attendance:
@@ -146,12 +151,16 @@ class Attendance:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
 
-    async def revoke(self, attendee: Attendee, ended: str) -> None:
-        """Have every connection of the attendee's token closed. Raises Unavailable."""
+    async def revoke(self, attendee: Attendee, ended: str, note: Callable[[Draft], None]) -> None:
+        """Have every connection of the attendee's token closed, and in the same commit `note` that. Raises
+        Unavailable."""
         token = attendee.token or None
-        await self._committer.perform(
-            lambda draft: end_sessions(draft, attendee.player, ended, token), player=attendee.player
-        )
+
+        def run(draft: Draft) -> None:
+            end_sessions(draft, attendee.player, ended, token)
+            note(draft)
+
+        await self._committer.perform(run, player=attendee.player)
 
     async def sweep(self) -> None:
         """The lease's owner ends the sessions of workers that are silent or have stopped.
@@ -161,6 +170,7 @@ class Attendance:
         control = self._replication.replica(CONTROL)
         if control is None:
             return
+        await self._forget_revocations(control)
         now = self._clock.monotonic()
         if now - self._looked > BLIND_AFTER:
             self._beats.clear()
@@ -176,6 +186,17 @@ class Attendance:
         finally:
             self._looked = self._clock.monotonic()
         self._beats = {entity: known for entity, known in self._beats.items() if entity in control.entities}
+
+    async def _forget_revocations(self, control: Replica) -> None:
+        """A token that has expired need not be refused for having been logged out."""
+        now = self._clock.wall_ms()
+        over = [
+            entity
+            for entity, fields in control.entities.items()
+            if kind_of(entity) == REVOKED_KIND and fields.get("until", 0) < now
+        ][:MOST_FORGOTTEN]
+        if over:
+            await self._committer.perform(lambda draft: _discard(draft, over))
 
     def _beat(self, entity: str) -> int:
         control = self._replication.replica(CONTROL)
@@ -208,3 +229,8 @@ class Attendance:
                 await self._committer.perform(lambda draft: draft.room(CONTROL).discard(entity))
         finally:
             self._replication.release(room)
+
+
+def _discard(draft: Draft, entities: list[str]) -> None:
+    for entity in entities:
+        draft.room(CONTROL).discard(entity)

@@ -31,6 +31,7 @@ from gameserver.runtime.hub import Hub
 from gameserver.runtime.member import Member
 from gameserver.runtime.reception import Reception, secret_hash
 from gameserver.runtime.replication import Replication
+from gameserver.runtime.revocations import Revocations
 from gameserver.runtime.session import Session
 from gameserver.runtime.supervise import Supervisor
 from gameserver.runtime.ticker import Ticker
@@ -120,6 +121,7 @@ class Node:
         self.beacon = Beacon(self)
         self.watch = SessionWatch(self)
         self.reception = Reception(self)
+        self.revocations = Revocations(self)
         specs = [command.spec for command in game.commands.values()]
         self.decoder = incoming.build_decoder(specs, Limits(message=self.limits.max_message))
         self.described_commands = welcome_commands(specs)
@@ -154,6 +156,7 @@ class Node:
         ):
             self.supervisor.keep(work, name)
         await self.replication.hold(CONTROL)
+        self.revocations.enforce()
         replica = await self.replication.hold(GLOBAL)
         until = self.clock.monotonic() + START_DEADLINE
         while "world" not in replica.entities:
@@ -231,6 +234,8 @@ class Node:
         self.hub.applied(replica, commit)
         if replica.room.startswith("private:"):
             self._private_changed(replica)
+        elif replica.room == CONTROL:
+            self.revocations.applied(commit)
 
     def reloading(self, replica: Replica) -> None:
         self.hub.reloading(replica)
@@ -239,6 +244,8 @@ class Node:
         self.hub.reloaded(replica, before)
         if replica.room.startswith("private:"):
             self._private_changed(replica)
+        elif replica.room == CONTROL:
+            self.revocations.enforce()
 
     def signalled(self, room: str, key: str, data: object, sender: str | None) -> None:
         self.hub.signalled(room, key, data, sender)
@@ -273,6 +280,10 @@ class Node:
     async def receive(self, session: Session) -> None:
         """Welcome the session; when that is not possible in time, it is ended with a hint to come back."""
         try:
+            if self.revocations.covers(session.claims):
+                # Since its handshake was decided.
+                session.end(Input.LOGGED_OUT, "logged out")
+                return
             async with asyncio.timeout(WELCOME_DEADLINE):
                 await self.reception.receive(session)
         except FarApart as error:
@@ -344,10 +355,14 @@ class Node:
                 session.drop(room)
 
     async def log_out(self, session: Session) -> None:
-        """End every session of this token, on every worker; when that cannot be committed, the client is told so."""
-        if session.plays and session.claims.token_id:
+        """End every session of this token, on every worker, and have the token refused from now on; when that cannot
+        be committed, the client is told so."""
+        claims = session.claims
+        if claims.token_id:
             try:
-                await self.attendance.revoke(self.attendee(session), LOGGED_OUT)
+                await self.attendance.revoke(
+                    self.attendee(session), LOGGED_OUT, lambda draft: self.revocations.note(draft, claims)
+                )
             except GameserverError as error:
                 session.send(outgoing.refusal(error))
                 return

@@ -26,8 +26,8 @@ _LAST_SECOND = 2.0**53
 class Claims(msgspec.Struct, frozen=True):
     """Who is speaking, until when, and as what.
 
-    `expires` is in seconds since the Unix epoch; `token_id` is the token's `jti`, empty when it has none (such a
-    token cannot be revoked by it); `publish` are the room patterns a service may publish to, empty for others.
+    `expires` is in seconds since the Unix epoch; `token_id` is the token's `jti`, empty when it has none (the
+    verifier then names it by its hash); `publish` are the room patterns a service may publish to, empty for others.
     """
 
     player: str

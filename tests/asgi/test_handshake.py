@@ -324,7 +324,7 @@ def test_what_is_oversized(parts, oversized):
 async def test_the_gate_of_settings():
     """Settings, verifier and gate fit together."""
     settings = Settings.load({"GAMESERVER_DEV": "1"}, {"handshakes_per_address": 1})
-    gate = gate_of(settings, TokenVerifier(settings.issuers), lambda: True)
+    gate = gate_of(settings, TokenVerifier(settings.issuers).verify, lambda: True)
     request = read_request(
         scope([(b"authorization", f"Bearer {issue_token(settings, 'ann')}".encode()), (b"origin", b"http://[::1]")]),
         "player",

@@ -439,3 +439,20 @@ def test_a_long_reason_is_cut_to_fit(on_uvloop):
         on_uvloop.wait(lambda: on_uvloop.channels)
         on_uvloop.call(on_uvloop.channels[0].close, 4411, "é" * 100)
         assert client.frame() == (CLOSE, struct.pack("!H", 4411) + ("é" * 61).encode())
+
+
+@pytest.mark.parametrize("path", ["/detached", "/deny"])
+def test_a_flood_after_the_end_is_not_waited_out(on_uvloop, monkeypatch, path):
+    """Whoever sends on for megabytes after a close frame or a refusal is cut at a cap, long before the linger is."""
+    monkeypatch.setattr(connection, "LINGER", 60.0)
+    monkeypatch.setattr(websocket, "LINGER", 60.0)
+    with RawClient(on_uvloop.port) as client:
+        client.upgrade(path)
+        client.head()
+        if path == "/detached":
+            on_uvloop.wait(lambda: on_uvloop.channels)
+            on_uvloop.call(on_uvloop.channels[0].fail, 1008, "enough")
+        megabytes = bytes(64 << 20)
+        with pytest.raises(ConnectionError):
+            client.send(megabytes)
+    on_uvloop.wait_for_end_of_connections()
