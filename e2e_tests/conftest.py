@@ -9,9 +9,9 @@ from typing import cast, get_args
 
 import pytest
 
-from gameserver.lab.faulty_redis import FaultyRedis
 from e2e_tests.store import Store
 from e2e_tests.workers import Fleet, Server
+from gameserver.lab.faulty_redis import FaultyRedis
 from tests.redis_server import RedisServer, redis_server
 
 running: list[Fleet] = []

@@ -11,11 +11,11 @@ import pytest
 from e2e_tests import verdicts
 from e2e_tests.collector import Collector
 from e2e_tests.conftest import StartFleet
-from gameserver.lab.faulty_redis import FAULTS, FaultyRedis
 from e2e_tests.players import Player, all_in, all_out, crowd
 from e2e_tests.store import Store
 from e2e_tests.waiting import until
 from e2e_tests.workers import Fleet
+from gameserver.lab.faulty_redis import FAULTS, FaultyRedis
 
 SECONDS = 12.0
 PLAYERS = 30

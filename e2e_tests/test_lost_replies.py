@@ -8,11 +8,11 @@ import time
 import pytest
 
 from e2e_tests.conftest import StartFleet
-from gameserver.lab.faulty_redis import FaultyRedis
 from e2e_tests.store import Store
 from e2e_tests.waiting import until
 from e2e_tests.workers import DEPOT, Fleet, Server, token
 from gameserver.client import Client, CommandRejected
+from gameserver.lab.faulty_redis import FaultyRedis
 from tests.redis_server import RedisServer
 
 SECTOR = "sector:1"
