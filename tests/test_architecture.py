@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gameserver import errors
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gameserver"
 
@@ -130,12 +132,29 @@ def test_names_say_what_things_are(path: Path) -> None:
     assert not [name for name in names if SAYS_NOTHING.search(name)]
 
 
-def test_what_libraries_make_classes_of_is_not_compiled() -> None:
-    """mypyc would make classes of its own: structures without their options, dictionaries without their types."""
+def compiled() -> list[Path]:
+    """The modules that a wheel has compiled."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     hook = wheel["hooks"]["custom"]
     interpreted = {ROOT / path for path in hook["interpreted"]}
-    compiled = {path for pattern in hook["modules"] for path in ROOT.glob(pattern)} - interpreted
     assert all(path.exists() for path in interpreted)
+    return sorted({path for pattern in hook["modules"] for path in ROOT.glob(pattern)} - interpreted)
+
+
+def test_what_libraries_make_classes_of_is_not_compiled() -> None:
+    """mypyc would make classes of its own: structures without their options, dictionaries without their types."""
     made = re.compile(r"^class \w+\((?:msgspec\.Struct|Struct|TypedDict)\b", re.MULTILINE)
-    assert [named(path) for path in sorted(compiled) if made.search(path.read_text())] == []
+    assert [named(path) for path in compiled() if made.search(path.read_text())] == []
+
+
+def test_compiled_errors_have_their_codes() -> None:
+    """What a class of ours assigns in its body is forgotten when it is compiled and derived from one that is not."""
+    found = [
+        f"{named(path)}: {node.name}"
+        for path in compiled()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id in dir(errors) for base in node.bases)
+        and any(isinstance(statement, ast.Assign | ast.AnnAssign) for statement in node.body)
+    ]
+    assert found == []

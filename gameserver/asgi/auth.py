@@ -21,7 +21,7 @@ from jwt.algorithms import get_default_algorithms
 from msgspec.structs import replace
 
 from gameserver.asgi.jwks import Fetch, PublishedKeys
-from gameserver.errors import GameserverError, SettingsError
+from gameserver.errors import Forbidden, SettingsError
 from gameserver.issuers import Issuer
 from gameserver.sessions.claims import Claims, Role, read_claims
 from gameserver.settings import Settings
@@ -33,10 +33,8 @@ TYPES = frozenset(("jwt", "at+jwt", "application/at+jwt"))
 _FORBIDDEN_HEADERS = frozenset(("crit", "b64", "jku", "jwk", "x5u", "x5c"))
 
 
-class BadToken(GameserverError):
+class BadToken(Forbidden):
     """The token is not accepted; why is not told to anyone who could learn from it."""
-
-    code = "forbidden"
 
     def __init__(self) -> None:
         super().__init__("the token is not accepted")

@@ -9,20 +9,16 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
-from gameserver.errors import GameserverError
+from gameserver.errors import Forbidden, GameserverError
 from gameserver.protocol.codes import Close
 
 
 class LocalProtocolError(GameserverError):
     """We did what the session's state does not allow: a bug of ours."""
 
-    code = "internal"
 
-
-class RemoteProtocolError(GameserverError):
+class RemoteProtocolError(Forbidden):
     """The peer sent what the session's state does not allow; refused, the connection is kept."""
-
-    code = "forbidden"
 
 
 class State(Enum):

@@ -27,10 +27,9 @@ _NO_CHANGES: dict[str, Content] = {}
 class RoomNotLoaded(GameserverError):
     """The room has no replica here yet: load it and run the command again."""
 
-    code = "unavailable"
-
     def __init__(self, room: str) -> None:
         super().__init__(f"{room} is not loaded on this worker")
+        self.code = "unavailable"
         self.room = room
 
 
