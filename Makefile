@@ -7,7 +7,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench wheel attack fuzz lock clean
+.PHONY: help demo test lint format bench wheel attack fuzz restarts lock clean
 
 # Python, with the compiled package before the one that lies here. PYTHONSAFEPATH: what lies in the working directory is not to win.
 COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR) $(BIN)/python
@@ -50,6 +50,10 @@ attack: build/compiled.stamp ## every attack of the catalogue on real workers, s
 
 fuzz: build/compiled.stamp ## a million spoilt messages and a hundred thousand spoilt payloads of the bus
 	$(COMPILED) -m tests.fuzz
+
+restarts: build/compiled.stamp ## workers killed, and restarted one by one, under many players; some five minutes
+	@scripts/ensure-redis
+	$(COMPILED) -m e2e_tests.restarts
 
 lock: ## pin the dependencies of pyproject.toml anew
 	scripts/make-venv build/lock

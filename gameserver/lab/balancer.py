@@ -62,6 +62,9 @@ class Balancer:
             await _pass_on(worker.port, reader, writer)
         except OSError:
             self.ready.discard(worker)
+        except asyncio.CancelledError:
+            # The balancer ends. To whom asyncio gave this connection, being cancelled would be news.
+            pass
         finally:
             self.connections[worker] -= 1
             writer.close()

@@ -1,4 +1,4 @@
-"""`python -m e2e_tests.chaos [--only kills]`: every scenario in turn; the exit code is 1 when one does not hold."""
+"""`python -m e2e_tests.restarts [--only kills]`: every scenario in turn; the exit code is 1 when one does not hold."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import asyncio
 import sys
 import time
 
-from e2e_tests.chaos import kills, rolling
+from e2e_tests.restarts import kills, rolling
 from gameserver.bench.machine import allow_many_connections
 
 SCENARIOS = {"kills": kills.run, "rolling": rolling.run}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m e2e_tests.chaos")
+    parser = argparse.ArgumentParser(prog="python -m e2e_tests.restarts")
     parser.add_argument("--only", action="append", choices=list(SCENARIOS))
     arguments = parser.parse_args()
     allow_many_connections()

@@ -1,4 +1,4 @@
-"""Players of the ledger world: what they sent, what was acknowledged, and how long they were away each time."""
+"""Players of the register world: what they sent, what was acknowledged, and how long they were away each time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gameserver.asgi.auth import issue_token
 from gameserver.client import Client, ClientEvent, Connected, Disconnected, Event, EventReceived, LostEvents, Tuning
 from gameserver.settings import Settings
 
-WORLD = "e2e_tests.worlds.ledger:game"
+WORLD = "e2e_tests.worlds.register:game"
 BACK_WITHIN = 60.0
 
 
 def settings(**more: object) -> Settings:
-    """Of a cluster of the ledger world."""
+    """Of a cluster of the register world."""
     limits = {"handshakes_per_address": 100_000, "handshakes_per_player": 1000, "commands_per_second": 1000}
     return Settings.load({}, {"world": WORLD, "port": 0, "dev": 1, "log_level": "warning", **limits, **more})
 
@@ -46,8 +46,10 @@ class Writer:
     def _note(self, event: ClientEvent) -> None:
         now = time.monotonic()
         if isinstance(event, Disconnected):
-            self._lost_at = self._lost_at or now
-            self.ended.append((now, event.code))
+            if self._lost_at is None:
+                # What follows are attempts that came too early.
+                self._lost_at = now
+                self.ended.append((now, int(event.code)))
         elif isinstance(event, Connected):
             if self._lost_at is not None:
                 self.away.append(now - self._lost_at)

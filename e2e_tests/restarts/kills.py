@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import redis
 
-from e2e_tests.chaos.ledgers import BACK_WITHIN, Writer, open_all, percentile, settings
+from e2e_tests.restarts.writers import BACK_WITHIN, Writer, open_all, percentile, settings
 from e2e_tests.store import Store
 from gameserver.bench.store import HOST
 from gameserver.lab.cluster import Cluster, cluster
@@ -85,7 +85,7 @@ async def _write(writer: Writer, commands: int, pause: float) -> None:
 
 async def _judge(lab: Cluster, writers: list[Writer], kills: int) -> Verdict:
     with redis.Redis(host=HOST, port=lab.store.port) as client:
-        rooms = Store(client, "ledger").everything()
+        rooms = Store(client, "register").everything()
     sums = {room: (stored.seq, stored.computed) for room, stored in rooms.items()}
     async with asyncio.timeout(BACK_WITHIN):
         for writer in writers:

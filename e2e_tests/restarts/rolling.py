@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import Counter
 from dataclasses import dataclass
 
 import redis
 
-from e2e_tests.chaos.ledgers import BACK_WITHIN, Writer, open_all, percentile, settings
+from e2e_tests.restarts.fleet import fleet
+from e2e_tests.restarts.writers import BACK_WITHIN, Writer, open_all, percentile, settings
 from e2e_tests.store import Store
-from gameserver.bench.store import HOST
-from gameserver.lab.cluster import Cluster, cluster
+from gameserver.bench.store import HOST, free_port, redis_process
 
 SECTORS = 100
 DRAIN_S = 10.0
@@ -83,22 +82,26 @@ class Verdict:
 
 
 async def run(connections: int = 5000, workers: int = 3) -> Verdict:
-    """One writer in each sector goes on writing while the workers are restarted one after the other."""
-    shared = settings(drain_s=DRAIN_S, heartbeat_s=60, verify_s=10)
-    async with cluster(shared, workers, 0, dict(os.environ)) as lab:
-        url = f"ws://{HOST}:{lab.balancer.port}/ws"
-        players = [Writer(f"{number % SECTORS}.player{number}", url, shared) for number in range(connections)]
-        await open_all(players, 50)
-        writing = asyncio.create_task(_write(players[:SECTORS]))
-        for worker in lab.workers:
-            await worker.stop()
-            await worker.start()
-            await lab.ready()
-        await _all_back(players)
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
-        verdict = await _judge(lab, players)
-        await asyncio.gather(*(player.client.close() for player in players))
+    """One writer in each sector goes on writing while the workers are restarted one after the other.
+
+    The workers share a port, as `gameserver run` has them do: the system hands a connection to one that listens.
+    """
+    with redis_process() as store:
+        shared = settings(
+            port=free_port(), workers=workers, redis_url=store.url, drain_s=DRAIN_S, heartbeat_s=60, verify_s=30
+        )
+        async with fleet(shared) as running:
+            url = f"ws://{HOST}:{shared.port}/ws"
+            players = [Writer(f"{number % SECTORS}.player{number}", url, shared) for number in range(connections)]
+            await open_all(players, 50)
+            writing = asyncio.create_task(_write(players[:SECTORS]))
+            for number in range(1, workers + 1):
+                await running.restart(number)
+            await _all_back(players)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            verdict = await _judge(store.port, players)
+            await asyncio.gather(*(player.client.close() for player in players))
         return verdict
 
 
@@ -117,9 +120,9 @@ async def _all_back(players: list[Writer]) -> None:
             await asyncio.sleep(1.0)
 
 
-async def _judge(lab: Cluster, players: list[Writer]) -> Verdict:
-    with redis.Redis(host=HOST, port=lab.store.port) as client:
-        store = Store(client, "ledger")
+async def _judge(port: int, players: list[Writer]) -> Verdict:
+    with redis.Redis(host=HOST, port=port) as client:
+        store = Store(client, "register")
         rooms = store.everything()
         logs = store.logs({player.sector: 0 for player in players[:SECTORS]})
     sums = {room: (stored.seq, stored.computed) for room, stored in rooms.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gameserver import Context, Game
 from gameserver.context import PLACEMENT
 
-game = Game("ledger")
+game = Game("register")
 
 
 @game.entity

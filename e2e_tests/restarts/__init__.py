@@ -1,0 +1,1 @@
+"""Whole clusters whose workers are killed, or restarted, under many players: `make restarts`."""
