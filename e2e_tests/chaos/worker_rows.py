@@ -31,7 +31,8 @@ async def a_worker_dies(scene: Scene) -> str:
     assert percentile(resumes, 0.99) <= 5.0, f"resumed after {percentile(resumes, 0.99):.1f} s"
     recovered = sum(entrant.recovered[True] for entrant in entrants)
     return (
-        f"{applied} applied once each, {len(resumes)} resumed ({recovered} in full), p50 {percentile(resumes, 0.5):.2f} s,"
+        f"{applied} applied once each, {len(resumes)} resumed ({recovered} in full), "
+        f"p50 {percentile(resumes, 0.5):.2f} s,"
         f" p99 {percentile(resumes, 0.99):.2f} s; equal after {took:.1f} s"
     )
 

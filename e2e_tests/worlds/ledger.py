@@ -1,4 +1,4 @@
-"""A world that keeps account of numbered commands: what was applied, and how often, can be read from its state alone."""
+"""A world that keeps account of numbered commands: what was applied, and how often, stands in its state."""
 
 from __future__ import annotations
 
