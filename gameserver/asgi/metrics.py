@@ -34,6 +34,7 @@ class WorkerCollector(Collector):
         yield _gauge("outbox_bytes", "memory of all outboxes, about", sum(outboxes))
         yield _gauge("rooms", "rooms replicated here", len(node.replication.rooms()))
         yield _gauge("command_backlog", "commands that wait for their batch or a room", node.committer.backlog)
+        yield _gauge("loop_lag_seconds", "longest wait of the event loop lately", node.lag.longest)
         yield _gauge("commit_seconds", "from sending to reply, of the last batch", node.committer.stats.last)
 
     def _counters(self) -> Iterator[Metric]:
@@ -73,6 +74,7 @@ class WorkerCollector(Collector):
         yield _counter("verifications", "verification ticks", node.verifier.ticks)
         yield _counter("rooms_verified", "rooms whose checksum was sent to clients", node.verifier.proven)
         yield _counter("store_reconnects", "connections to the store made anew", bus.stats.reconnects)
+        yield _counter("loop_stalls", "times the event loop stood still for half a second or more", node.lag.stalls)
         yield _counter("task_failures", "background tasks that failed", node.supervisor.failures)
 
 

@@ -28,6 +28,7 @@ from gameserver.runtime.clock import Clock
 from gameserver.runtime.committer import Committer
 from gameserver.runtime.holes import read_hole
 from gameserver.runtime.hub import Hub
+from gameserver.runtime.lag import LagWatch
 from gameserver.runtime.member import Member
 from gameserver.runtime.reception import Reception, secret_hash
 from gameserver.runtime.replication import Replication
@@ -120,6 +121,7 @@ class Node:
         self.verifier = Verifier(self.replication, self.hub, self.limits.verify)
         self.beacon = Beacon(self)
         self.watch = SessionWatch(self)
+        self.lag = LagWatch()
         self.reception = Reception(self)
         self.revocations = Revocations(self)
         specs = [command.spec for command in game.commands.values()]
@@ -153,6 +155,7 @@ class Node:
             ("verifier", self.verifier.run),
             ("watch over sessions", self.watch.run),
             ("beacon", self.beacon.run),
+            ("watch over the event loop", self.lag.run),
         ):
             self.supervisor.keep(work, name)
         await self.replication.hold(CONTROL)
