@@ -81,7 +81,7 @@ class Verdict:
         return [f"close codes {dict(codes)}; when connections ended:", *lines]
 
 
-async def run(connections: int = 5000, workers: int = 3) -> Verdict:
+async def run(connections: int, workers: int = 3) -> Verdict:
     """One writer in each sector goes on writing while the workers are restarted one after the other.
 
     The workers share a port, as `gameserver run` has them do: the system hands a connection to one that listens.
