@@ -68,7 +68,7 @@ class Reception:
         for room in rooms:
             await session.hold(room)
         seen = hello.positions() if hello is not None else {}
-        resumption = Resumption(self._node, session, seen if resumed else {}, rooms)
+        resumption = Resumption(self._node, session, seen, rooms, resumed=resumed)
         await resumption.gather()
         if session.closed:
             return

@@ -56,11 +56,15 @@ class _Missed:
 
 
 class Resumption:
-    """Of one session. `views` says how the client sees each room."""
+    """Of one session. `views` says how the client sees each room; unless the session was `resumed`, nothing is
+    recovered, and what the client said it has seen only tells which events it will never get."""
 
-    def __init__(self, node: Node, session: Session, seen: Mapping[str, Seen], views: Mapping[str, View]) -> None:
+    def __init__(
+        self, node: Node, session: Session, seen: Mapping[str, Seen], views: Mapping[str, View], *, resumed: bool
+    ) -> None:
         self._node = node
         self._session = session
+        self._resumed = resumed
         self._missed: dict[str, _Missed] = {}
         handles = session.member.codec.handles
         for room, view in views.items():
@@ -68,11 +72,13 @@ class Resumption:
             position = seen.get(room)
             if replica is not None and position is not None:
                 self._missed[room] = _Missed(
-                    position, replica, view, handles.hold(room) if handles else None, fits=True
+                    position, replica, view, handles.hold(room) if handles else None, fits=resumed
                 )
 
     async def gather(self) -> None:
         """Read what is missing, until nothing has moved on while reading. What cannot be read is not recovered."""
+        if not self._resumed:
+            return
         try:
             if any(missed.seen.seq > missed.replica.seq for missed in self._missed.values()):
                 # The client knows more than this worker: catch up first.
