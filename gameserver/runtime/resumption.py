@@ -17,6 +17,7 @@ from gameserver.protocol.incoming import Seen
 from gameserver.rooms.views import View
 from gameserver.state.commit import Commit, PoisonCommit, decode_commit
 from gameserver.state.delta import Delta
+from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ class Resumption:
     def enter(self, room: str, view: View) -> None:
         """Seat the session in the room and send what it is owed of it."""
         if not self.recovered(room):
-            self._session.enter(room, view)
-            self._declare_lost(room)
+            missed = self._missed.get(room)
+            self._session.enter(room, view, Position(missed.seen.epoch, missed.seen.events) if missed else None)
             return
         missed = self._missed[room]
         self._node.hub.enter_at(self._session.member, missed.replica, view)
@@ -147,10 +148,3 @@ class Resumption:
         if seq == missed.seen.seq and not events:
             return None
         return outgoing.delta(missed.replica.room, missed.seen.seq, seq, dels, sets, events)
-
-    def _declare_lost(self, room: str) -> None:
-        missed = self._missed.get(room)
-        if missed is None or missed.seen.epoch != missed.replica.epoch:
-            return
-        if 0 <= missed.seen.events < missed.replica.seq:
-            self._session.send(outgoing.lost(room, missed.seen.events + 1, missed.replica.seq))
