@@ -266,7 +266,8 @@ class Node:
             async with asyncio.timeout(WELCOME_DEADLINE):
                 await self.reception.receive(session)
         except (GameserverError, TimeoutError) as error:
-            log.warning("%s could not be welcomed: %s", session.id, error)
+            if not session.closed:
+                log.warning("%s could not be welcomed: %s", session.id, error)
             session.end(Input.UNAVAILABLE, "the world cannot be reached now", retry_after=1.0)
         except Exception:
             session.end(Input.FAILED, "the welcome failed", retry_after=1.0)

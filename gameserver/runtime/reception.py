@@ -90,7 +90,8 @@ class Reception:
         node = self._node
         await session.hold(node.room)
         resuming = secret_hash(session.resume_token) if session.resume_token and hello is not None else None
-        arrival = await node.attendance.arrive(node.attendee(session, secret_hash(resume_token)), resuming)
+        attendee = node.attendee(session, secret_hash(resume_token))
+        arrival = await node.attendance.arrive(attendee, resuming, lambda: session.closed)
         node.rename(session, arrival.session)
         session.link = arrival.link
         session.sector = arrival.sector

@@ -122,6 +122,28 @@ async def test_a_resumption_nobody_heard_of(world: World, node: Node) -> None:
     assert not world.state(worker_room(node.worker))
 
 
+async def test_a_former_connection_comes_late(world: World, node: Node) -> None:
+    """Its arrival was under way when the client gave it up and came back elsewhere: there it stays."""
+    other = await world.start("w2")
+    first = await world.join(node)
+    token = next(message["resume_token"] for message in messages(first) if message["type"] == "welcome")
+    await first.drop()
+    bus_of(node).hold_commits()
+    channel = PlayChannel()
+    given_up = node.admit(first.session.claims, channel, JSON, "here", token)
+    welcome = asyncio.ensure_future(node.receive(given_up))
+    given_up.receive(JSON.encode({"type": "hello", "rooms": {}}), True)
+    await passed(0.1)
+    node.lose(given_up)
+    second = await resume(other, first, token, first.session.claims)
+    bus_of(node).let_commits()
+    await welcome
+    await passed(GRACE + 1)
+    assert second.closed is None
+    assert world.devices() == 1
+    assert len(world.sessions()) == 1
+
+
 async def test_devices_of_two_teams(world: World, node: Node) -> None:
     """Each token names its own team; the presence stays in a team's room as long as a device of that team."""
     red = await world.join(node, team="red")
