@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gameserver.sessions.claims import Claims
-from tests.simulation.faults import Fault, inject, plan
+from tests.simulation.faults import inject, plan
 from tests.simulation.loop import Hot, run
 from tests.simulation.player import Player
 from tests.simulation.verdict import Agreement, check_bounds, check_events, unsettled
@@ -143,7 +143,12 @@ def _invite(world: World, scale: Scale) -> None:
     for number in range(scale.players):
         person = number % people
         claims = Claims(
-            f"p{person}", f"P{person}", "player", ("red", "blue", None)[person % 3], START_MS / 1000 + 1e6, f"jti{number}"
+            f"p{person}",
+            f"P{person}",
+            "player",
+            ("red", "blue", None)[person % 3],
+            START_MS / 1000 + 1e6,
+            f"jti{number}",
         )
         encoding = ENCODINGS[number % len(ENCODINGS)]
         player = Player(world, f"d{number}", claims, encoding, each, world.random(f"player {number}"))
@@ -176,5 +181,3 @@ async def _until(world: World, wanting, deadline: float, letter: str) -> bool:  
             break
         await asyncio.sleep(0.1)
     return False
-
-

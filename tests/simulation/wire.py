@@ -225,5 +225,3 @@ class Wire:
             return
         at = max(self._loop.time() + self._latency, self._last_in + 1e-7)
         self._loop.call_at(at, self._end, ABNORMAL, context=self._domain.context)
-
-

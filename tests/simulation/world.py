@@ -200,5 +200,3 @@ class World:
                 return {"type": "go", "tag": tag, "to": random.choice(SECTORS)}
             case word:
                 return {"type": word, "tag": tag}
-
-
