@@ -7,7 +7,8 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench wheel attack fuzz restarts lock clean
+SEEDS := 1000
+.PHONY: help demo test lint format bench wheel attack fuzz restarts simulate lock clean
 
 # Python, with the compiled package before the one that lies here. PYTHONSAFEPATH: what lies in the working directory is not to win.
 COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled:$(CURDIR) $(BIN)/python
@@ -54,6 +55,9 @@ fuzz: build/compiled.stamp ## a million spoilt messages and a hundred thousand s
 restarts: build/compiled.stamp ## workers killed, and restarted one by one, under many players; some five minutes
 	@scripts/ensure-redis
 	$(COMPILED) -m e2e_tests.restarts
+
+simulate: $(VENV)/package.stamp ## whole worlds with faults in virtual time, SEEDS of them (1000), in about ten minutes
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(if $(BREAK),--break $(BREAK))
 
 lock: ## pin the dependencies of pyproject.toml anew
 	scripts/make-venv build/lock

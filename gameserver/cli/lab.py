@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 
 from gameserver.bench.store import NoRedis
+from gameserver.cli.checks import load_world_here
 from gameserver.cli.demo import WORLD
-from gameserver.cli.exits import DONE, FAILED, complain
+from gameserver.cli.exits import DONE, FAILED, INTERRUPTED, complain
 from gameserver.cli.options import Subparsers, add_command, count, count_or_none
 from gameserver.lab.cluster import Cluster, cluster
 from gameserver.lab.orders import BadOrder, carry_out
@@ -43,6 +47,7 @@ def lab(arguments: argparse.Namespace) -> int:
             "drain_s": 5,
         },
     )
+    load_world_here(settings.world)
     environ = {name: text for name, text in os.environ.items() if not name.startswith(variable_name(""))}
     try:
         return asyncio.run(_run(settings, arguments.workers, arguments.bots, environ))
@@ -52,12 +57,20 @@ def lab(arguments: argparse.Namespace) -> int:
 
 
 async def _run(settings: Settings, workers: int, bots: int, environ: dict[str, str]) -> int:
-    async with cluster(settings, workers, bots, environ) as running:
-        print(_guide(running, bots), flush=True)
-        async for line in _lines():
-            if line == "quit":
-                break
-            await _answer(running, line)
+    # However it is told to end, it first ends what it has started.
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        async with cluster(settings, workers, bots, environ) as running:
+            print(_guide(running, bots), flush=True)
+            async for line in _lines():
+                if line == "quit":
+                    break
+                await _answer(running, line)
+    except asyncio.CancelledError:
+        return INTERRUPTED
     return DONE
 
 
@@ -73,15 +86,31 @@ async def _answer(running: Cluster, line: str) -> None:
 async def _lines() -> AsyncIterator[str]:
     """What is typed, or comes from a script, until there is no more."""
     asked = sys.stdin.isatty()
+    loop = asyncio.get_running_loop()
     while True:
         if asked:
             print(PROMPT, end="", flush=True)
-        line = await asyncio.to_thread(sys.stdin.readline)
+        typed: asyncio.Future[str] = loop.create_future()
+        # A thread of the loop's own would be waited for at the end, and this one waits for somebody to type.
+        threading.Thread(target=_read_line, args=(loop, typed), daemon=True).start()
+        line = await typed
         if not line:
             return
         words = line.partition("#")[0].strip()
         if words:
             yield words
+
+
+def _read_line(loop: asyncio.AbstractEventLoop, typed: asyncio.Future[str]) -> None:
+    line = sys.stdin.readline()
+
+    def tell() -> None:
+        if not typed.done():
+            typed.set_result(line)
+
+    # The loop may have ended meanwhile.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(tell)
 
 
 def _guide(running: Cluster, bots: int) -> str:

@@ -14,12 +14,12 @@ from gameserver.cli.lifeline import COMMAND
 from gameserver.lab.balancer import Balancer
 from gameserver.lab.faulty_redis import FaultyRedis
 from gameserver.lab.processes import Process, Store, WorkerProcess
-from gameserver.lab.questions import ask, figures
+from gameserver.lab.questions import figures
 from gameserver.settings import Settings
 
 READY_DEADLINE = 30.0
 POLL = 0.05
-SHOWN = ("sessions", "commands_accepted", "conflicts", "gaps", "lost_echoes", "lost_tails", "resyncs", "drift")
+SHOWN = ("connections", "commands_accepted", "conflicts", "gaps", "lost_echoes", "lost_tails", "resyncs", "drift")
 """Metrics of a worker, in the order of the table."""
 
 
@@ -39,10 +39,10 @@ class Cluster:
         return {"redis": self.store} | {str(number): worker for number, worker in enumerate(self.workers, 1)}
 
     async def ready(self) -> None:
-        """Wait until every worker that runs is ready. Raises TimeoutError."""
+        """Wait until every worker that runs is ready, and the balancer knows. Raises TimeoutError."""
         async with asyncio.timeout(READY_DEADLINE):
             for worker in self.workers:
-                while worker.state == "running" and (await ask(worker.port, "/ready"))[0] != 200:  # noqa: ASYNC110 - another process
+                while worker.state == "running" and worker not in self.balancer.ready:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(POLL)
 
     async def report(self) -> str:

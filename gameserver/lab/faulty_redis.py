@@ -83,7 +83,11 @@ class FaultyRedis:
         if self.refusing:
             writer.transport.abort()
             return
-        upstream, redis = await asyncio.open_connection(HOST, self._redis_port)
+        try:
+            upstream, redis = await asyncio.open_connection(HOST, self._redis_port)
+        except OSError:
+            writer.transport.abort()
+            return
         link = _Link(self, writer, redis)
         self._links.add(link)
         try:

@@ -46,12 +46,16 @@ async def _status(lab: Cluster, words: list[str]) -> str:
 
 async def _kill(lab: Cluster, words: list[str]) -> str:
     process = _process(lab, words)
+    if not process.pid:
+        raise BadOrder(f"{process.name} is gone already.")
     await process.kill()
     return f"{process.name} is gone; `start {words[0]}` brings it back."
 
 
 async def _stop(lab: Cluster, words: list[str]) -> str:
     process = _process(lab, words)
+    if not process.pid:
+        raise BadOrder(f"{process.name} is gone already.")
     await process.stop()
     return f"{process.name} has said goodbye and ended."
 
@@ -66,12 +70,16 @@ async def _start(lab: Cluster, words: list[str]) -> str:
 
 async def _freeze(lab: Cluster, words: list[str]) -> str:
     process = _process(lab, words[:1])
+    seconds = _seconds(words[1:]) if len(words) > 1 else 0.0
+    if not process.pid:
+        raise BadOrder(f"{process.name} is gone.")
     process.freeze()
-    if len(words) == 1:
+    if not seconds:
         return f"{process.name} is frozen; `start {words[0]}` thaws it."
-    seconds = _seconds(words[1:])
-    await asyncio.sleep(seconds)
-    process.thaw()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        process.thaw()
     return f"{process.name} was frozen for {seconds:g} s."
 
 

@@ -24,7 +24,7 @@ from gameserver.attendance import (
     retire_token,
     retract,
 )
-from gameserver.errors import GameserverError, Unavailable
+from gameserver.errors import GameserverError, NotFound, Unavailable
 from gameserver.game import Game
 from gameserver.rooms.names import CONTROL, worker_room
 from gameserver.rooms.presence import REVOKED_KIND
@@ -70,12 +70,18 @@ class Attendance:
         self._beats: dict[str, tuple[int, float]] = {}
         self._looked = 0.0
 
-    async def arrive(self, attendee: Attendee, resuming: str | None = None) -> Arrival:
-        """Raises Unavailable, and FarApart when the player is in another place and may be in one only."""
+    async def arrive(
+        self, attendee: Attendee, resuming: str | None = None, gone: Callable[[], bool] = lambda: False
+    ) -> Arrival:
+        """Raises Unavailable; FarApart when the player is in another place and may be in one only; and NotFound when
+        the connection was `gone` before this could be committed: its client may be back by another one, which must
+        not be replaced by the former."""
         now, seed = self._clock.wall(), self._clock.seed()
         arrivals: list[Arrival] = []
 
         def run(draft: Draft) -> None:
+            if gone():
+                raise NotFound("the connection is gone")
             arrivals[:] = [arrive(self._game, draft, attendee, now, seed, resuming, self._one_place)]
 
         try:

@@ -7,7 +7,7 @@ outbox, marked as each commit is applied.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gameserver.protocol import outgoing
 from gameserver.protocol.codec import Codec
@@ -171,6 +171,13 @@ class Circle:
         return self.audience.priority_of(entity)
 
 
+class Entering(NamedTuple):
+    """How somebody is to see the room, and up to where they had its events when they came back to it."""
+
+    view: View
+    seen: Position | None
+
+
 class Audience:
     """All circles of one room, and the changes since the last flush."""
 
@@ -196,7 +203,7 @@ class Audience:
         self._log: EventLog | None = None
         self._awaited: Awaited | None = None
         self.held_since = 0.0
-        self._entering: dict[Member, View] | None = None
+        self._entering: dict[Member, Entering] | None = None
         """Who came while the room was held."""
         self._pending: Pending | None = None
 
@@ -257,17 +264,21 @@ class Audience:
     def release(self) -> None:
         self._awaited = None
 
-    def keep_out(self, member: Member, view: View, again: bool = True) -> None:
-        """The member waits to be let in; with another view than before only when it comes `again`."""
+    def keep_out(self, member: Member, view: View, seen: Position | None = None, again: bool = True) -> None:
+        """The member waits to be let in; with another view than before only when it comes `again`. `seen` is as in
+        `Hub.enter`."""
         self._entering = self._entering or {}
-        if again or member not in self._entering:
-            self._entering[member] = view
+        before = self._entering.get(member)
+        if before is not None:
+            seen = seen or before.seen
+            view = view if again else before.view
+        self._entering[member] = Entering(view, seen)
 
-    def send_away(self, member: Member) -> None:
-        if self._entering is not None:
-            self._entering.pop(member, None)
+    def send_away(self, member: Member) -> Entering | None:
+        """It waits no more; None when it did not."""
+        return None if self._entering is None else self._entering.pop(member, None)
 
-    def let_in(self) -> dict[Member, View]:
+    def let_in(self) -> dict[Member, Entering]:
         """Who waited; nobody does any more."""
         entering, self._entering = self._entering, None
         return entering or {}

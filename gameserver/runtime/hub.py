@@ -205,9 +205,9 @@ class Hub:
         self._let_in(audience)
 
     def _let_in(self, audience: Audience) -> None:
-        for member, view in audience.let_in().items():
+        for member, (view, seen) in audience.let_in().items():
             if not member.closed:
-                self.enter(member, audience.replica, view)
+                self.enter(member, audience.replica, view, seen)
 
     def share(self, circle: Circle, messages: Sequence[outgoing.ServerMessage]) -> None:
         """Write the messages to all healthy members of the circle, after what they were told one by one."""
@@ -228,12 +228,14 @@ class Hub:
 
     # -- members ----------------------------------------------------------------------------------------
 
-    def enter(self, member: Member, replica: Replica, view: View = WHOLE) -> None:
+    def enter(self, member: Member, replica: Replica, view: View = WHOLE, seen: Position | None = None) -> None:
         """Seat the member (again, with another view) and give it the room's snapshot; while the room waits for a
-        sibling, who comes waits with the others."""
+        sibling, who comes waits with the others.
+
+        `seen` is up to where it had the room's events when it was here before: what came since is declared lost."""
         held = self._audiences.get(replica.room)
         if held is not None and held.awaited:
-            held.keep_out(member, view)
+            held.keep_out(member, view, seen)
             return
         circle = self._seat(member, replica, view)
         if member.outbox is None:
@@ -244,6 +246,12 @@ class Hub:
                 asyncio.get_running_loop().call_soon(circle.forget_snapshots)
         else:
             self.slow.enter(member, circle)
+        self._declare_lost(member, replica, seen)
+
+    @staticmethod
+    def _declare_lost(member: Member, replica: Replica, seen: Position | None) -> None:
+        if seen is not None and seen.epoch == replica.epoch and 0 <= seen.seq < replica.seq:
+            member.send(outgoing.lost(replica.room, seen.seq + 1, replica.seq))
 
     def enter_at(self, member: Member, replica: Replica, view: View = WHOLE) -> None:
         """Seat a healthy member that is brought to the replica's position by other means, before anything else."""
@@ -282,10 +290,13 @@ class Hub:
     def leave(self, member: Member, room: str, reason: str) -> None:
         """Take the member out of the room; it gets what is still due of the room, then `left`."""
         held = self._audiences.get(room)
-        if held is not None:
-            held.send_away(member)
+        waited = held.send_away(member) if held is not None else None
         circle = member.circles.get(room)
         if circle is None:
+            if held is not None and waited is not None:
+                # It was never let in, but may know the room from before, or have asked for it.
+                self._declare_lost(member, held.replica, waited.seen)
+                member.send(outgoing.left(room, reason))
             return
         audience = circle.audience
         # This may be what makes the member slow: it is in the room until it has been written.

@@ -292,7 +292,8 @@ class Node:
         except FarApart as error:
             session.end(Input.FAR_APART, error.message)
         except (GameserverError, TimeoutError) as error:
-            log.warning("%s could not be welcomed: %s", session.id, error)
+            if not session.closed:
+                log.warning("%s could not be welcomed: %s", session.id, error)
             session.end(Input.UNAVAILABLE, "the world cannot be reached now", retry_after=1.0)
         except Exception:
             session.end(Input.FAILED, "the welcome failed", retry_after=1.0)

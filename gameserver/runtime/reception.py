@@ -68,7 +68,7 @@ class Reception:
         for room in rooms:
             await session.hold(room)
         seen = hello.positions() if hello is not None else {}
-        resumption = Resumption(self._node, session, seen if resumed else {}, rooms)
+        resumption = Resumption(self._node, session, seen, rooms, resumed=resumed)
         await resumption.gather()
         if session.closed:
             return
@@ -92,7 +92,8 @@ class Reception:
         node = self._node
         await session.hold(node.room)
         resuming = secret_hash(session.resume_token) if session.resume_token and hello is not None else None
-        arrival = await node.attendance.arrive(node.attendee(session, secret_hash(resume_token)), resuming)
+        attendee = node.attendee(session, secret_hash(resume_token))
+        arrival = await node.attendance.arrive(attendee, resuming, lambda: session.closed)
         node.rename(session, arrival.session)
         session.link = arrival.link
         session.sector = arrival.sector

@@ -17,6 +17,7 @@ from gameserver.protocol.incoming import Seen
 from gameserver.rooms.views import View
 from gameserver.state.commit import Commit, PoisonCommit, decode_commit
 from gameserver.state.delta import Delta
+from gameserver.state.position import Position
 from gameserver.state.replica import Replica
 
 if TYPE_CHECKING:
@@ -56,11 +57,15 @@ class _Missed:
 
 
 class Resumption:
-    """Of one session. `views` says how the client sees each room."""
+    """Of one session. `views` says how the client sees each room; unless the session was `resumed`, nothing is
+    recovered, and what the client said it has seen only tells which events it will never get."""
 
-    def __init__(self, node: Node, session: Session, seen: Mapping[str, Seen], views: Mapping[str, View]) -> None:
+    def __init__(
+        self, node: Node, session: Session, seen: Mapping[str, Seen], views: Mapping[str, View], *, resumed: bool
+    ) -> None:
         self._node = node
         self._session = session
+        self._resumed = resumed
         self._missed: dict[str, _Missed] = {}
         handles = session.member.codec.handles
         for room, view in views.items():
@@ -68,11 +73,13 @@ class Resumption:
             position = seen.get(room)
             if replica is not None and position is not None:
                 self._missed[room] = _Missed(
-                    position, replica, view, handles.hold(room) if handles else None, fits=True
+                    position, replica, view, handles.hold(room) if handles else None, fits=resumed
                 )
 
     async def gather(self) -> None:
         """Read what is missing, until nothing has moved on while reading. What cannot be read is not recovered."""
+        if not self._resumed:
+            return
         try:
             if any(missed.seen.seq > missed.replica.seq for missed in self._missed.values()):
                 # The client knows more than this worker: catch up first.
@@ -117,8 +124,8 @@ class Resumption:
     def enter(self, room: str, view: View) -> None:
         """Seat the session in the room and send what it is owed of it."""
         if not self.recovered(room):
-            self._session.enter(room, view)
-            self._declare_lost(room)
+            missed = self._missed.get(room)
+            self._session.enter(room, view, Position(missed.seen.epoch, missed.seen.events) if missed else None)
             return
         missed = self._missed[room]
         self._node.hub.enter_at(self._session.member, missed.replica, view)
@@ -141,10 +148,3 @@ class Resumption:
         if seq == missed.seen.seq and not events:
             return None
         return outgoing.delta(missed.replica.room, missed.seen.seq, seq, dels, sets, events)
-
-    def _declare_lost(self, room: str) -> None:
-        missed = self._missed.get(room)
-        if missed is None or missed.seen.epoch != missed.replica.epoch:
-            return
-        if 0 <= missed.seen.events < missed.replica.seq:
-            self._session.send(outgoing.lost(room, missed.seen.events + 1, missed.replica.seq))

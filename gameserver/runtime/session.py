@@ -24,6 +24,7 @@ from gameserver.sessions.quality import SLOW_RTT, Quality, Tier
 from gameserver.sessions.ratelimit import TokenBucket
 from gameserver.sessions.transitions import Action, Input, State, step
 from gameserver.sessions.unreadable import UnreadableCount
+from gameserver.state.position import Position
 
 if TYPE_CHECKING:
     from gameserver.runtime.node import Node
@@ -208,11 +209,11 @@ class Session:
             self._held = tuple(held for held in self._held if held != room)
             self.node.replication.release(room)
 
-    def enter(self, room: str, view: View = WHOLE) -> None:
-        """Seat the connection in a held room; it gets the snapshot."""
+    def enter(self, room: str, view: View = WHOLE, seen: Position | None = None) -> None:
+        """Seat the connection in a held room; it gets the snapshot. `seen` is as in `Hub.enter`."""
         replica = self.node.replication.replica(room)
         if replica is not None and not self.closed:
-            self.node.hub.enter(self.member, replica, view)
+            self.node.hub.enter(self.member, replica, view, seen)
 
     def leave(self, room: str, reason: str) -> None:
         self.node.hub.leave(self.member, room, reason)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 
+import psutil
 import pytest
 
 from gameserver.lab.orders import ORDERS
-from tests.cli.processes import command, environment
+from tests.cli.processes import command, environment, running
 
 ROW = re.compile(r"worker (\d) +(\w+) +(\S+) +(\w+) +(.*)")
 
@@ -29,7 +31,7 @@ def run(script: str, *arguments: str, timeout: float = 55) -> str:
 
 def rows(said: str) -> list[dict[str, tuple[str, str]]]:
     """Of each table: worker to its state and whether it is ready."""
-    tables = [part.splitlines() for part in said.split("sessions")[1:]]
+    tables = [part.splitlines() for part in said.split("connections")[1:]]
     return [{found[1]: (found[2], found[4]) for line in table if (found := ROW.search(line))} for table in tables]
 
 
@@ -85,3 +87,18 @@ def test_what_is_no_order() -> None:
     assert "Nothing is expected after it, not 'now'." in said
     assert "Say how many seconds, from 0 to 3600." in said
     assert all(f"  {word}" in said for word in ORDERS)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_told_to_end_it_ends_everything(number: signal.Signals) -> None:
+    """While nobody has typed anything; Redis, workers and bots go with it."""
+    with running("lab", "--port", "0", "--workers", "1", "--bots", "1") as lab:
+        lab.line("1 workers on one Redis")
+        started = psutil.Process(lab.process.pid).children(recursive=True)
+        assert len(started) >= 3
+        code, _ = lab.end(number)
+        assert code == 130
+        gone, alive = psutil.wait_procs(started, 10)
+        assert not alive
+        assert gone

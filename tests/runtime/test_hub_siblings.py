@@ -6,6 +6,7 @@ import pytest
 
 from gameserver.runtime.siblings import SIBLING_DEADLINE, Siblings
 from gameserver.state.draft import Draft
+from gameserver.state.position import Position
 from tests.compiled import on_sources
 from tests.runtime.hub_rig import Client, HubRig, moving
 from tests.runtime.one_worker import setting
@@ -201,3 +202,39 @@ async def test_a_sibling_that_is_reloaded(rig: HubRig) -> None:
     rig.reload(OTHER)
     await passed(SIBLING_DEADLINE + 0.01)
     assert sees(client) == (False, True)
+
+
+async def came_back(rig: HubRig, seen: int) -> Client:
+    """Somebody who had the room's events up to `seen` comes back to it while it waits for a sibling."""
+    await watcher(rig)
+    rig.publish(moving("counter:1", ROOM, OTHER))
+    rig.deliver(ROOM)
+    await rig.flushed()
+    client = Client(rig)
+    replica = rig.replicas[ROOM]
+    rig.hub.enter(client.member, replica, seen=Position(replica.epoch, seen))
+    return client
+
+
+async def test_what_is_lost_is_declared_when_one_is_let_in(rig: HubRig) -> None:
+    """All events up to the snapshot, also those of commits that came during the wait [SNAP3]."""
+    client = await came_back(rig, seen=1)
+    rig.publish(setting(ROOM, "counter:2", n=1))
+    rig.deliver(ROOM)
+    assert client.messages() == []
+    rig.deliver(OTHER)
+    await rig.flushed()
+    snapshot, lost = client.messages()
+    assert (snapshot["type"], lost["type"]) == ("snapshot", "lost")
+    assert (lost["from"], lost["to"]) == (2, snapshot["seq"])
+
+
+async def test_leaving_before_one_is_let_in(rig: HubRig) -> None:
+    """Who knew the room from before is told that it is over, and what they missed of it [ROOM5] [RES8]."""
+    client = await came_back(rig, seen=1)
+    rig.hub.leave(client.member, ROOM, "moved")
+    rig.hub.replies.end_turn()
+    assert client.types() == ["lost", "left"]
+    rig.deliver(OTHER)
+    await rig.flushed()
+    assert client.messages() == []

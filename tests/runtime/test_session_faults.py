@@ -12,6 +12,7 @@ import pytest
 
 from gameserver.context import Context
 from gameserver.errors import Rejected, Unavailable
+from gameserver.protocol.codec import JSON
 from gameserver.protocol.frames import split_frames
 from gameserver.rooms.names import private_room, worker_room
 from gameserver.rooms.views import View
@@ -24,7 +25,7 @@ from gameserver.sessions.claims import Claims
 from gameserver.sessions.quality import LOWER_AFTER, Tier
 from tests.runtime.faulty_bus import FaultyBus
 from tests.runtime.hub_rig import Client, HubRig
-from tests.runtime.node_rig import GRACE, SECTOR, PlayChannel, Played, Seat, World
+from tests.runtime.node_rig import GRACE, SECTOR, PlayChannel, Played, Seat, World, tick_on
 from tests.runtime.virtual_time import idle, now, passed, until
 from tests.state.things import ROOM
 
@@ -52,12 +53,14 @@ def replace_team(seat: Seat, team: str) -> Claims:
     return msgspec.structs.replace(seat.session.claims, team=team)
 
 
-async def resume(node: Node, former: Seat, token: str, claims: Claims) -> Seat:
-    """A connection that comes back with a resume token and no position."""
+async def resume(
+    node: Node, former: Seat, token: str, claims: Claims, seen: dict[str, list[int]] | None = None
+) -> Seat:
+    """A connection that comes back with a resume token, and the positions it has `seen`."""
     channel = PlayChannel()
     session = node.admit(claims, channel, former.session.member.codec, "here", token)
     receiving = asyncio.ensure_future(node.receive(session))
-    session.receive(b'{"type":"hello","rooms":{}}', True)
+    session.receive(JSON.encode({"type": "hello", "rooms": seen or {}}), True)
     await receiving
     return Seat(node, session, channel)
 
@@ -119,6 +122,28 @@ async def test_a_resumption_nobody_heard_of(world: World, node: Node) -> None:
     assert not world.state(worker_room(node.worker))
 
 
+async def test_a_former_connection_comes_late(world: World, node: Node) -> None:
+    """Its arrival was under way when the client gave it up and came back elsewhere: there it stays."""
+    other = await world.start("w2")
+    first = await world.join(node)
+    token = next(message["resume_token"] for message in messages(first) if message["type"] == "welcome")
+    await first.drop()
+    bus_of(node).hold_commits()
+    channel = PlayChannel()
+    given_up = node.admit(first.session.claims, channel, JSON, "here", token)
+    welcome = asyncio.ensure_future(node.receive(given_up))
+    given_up.receive(JSON.encode({"type": "hello", "rooms": {}}), True)
+    await passed(0.1)
+    node.lose(given_up)
+    second = await resume(other, first, token, first.session.claims)
+    bus_of(node).let_commits()
+    await welcome
+    await passed(GRACE + 1)
+    assert second.closed is None
+    assert world.devices() == 1
+    assert len(world.sessions()) == 1
+
+
 async def test_devices_of_two_teams(world: World, node: Node) -> None:
     """Each token names its own team; the presence stays in a team's room as long as a device of that team."""
     red = await world.join(node, team="red")
@@ -130,6 +155,20 @@ async def test_devices_of_two_teams(world: World, node: Node) -> None:
     await blue.drop()
     await passed(GRACE + 1)
     assert world.presence(room="team:blue") is None
+
+
+async def test_a_session_that_is_gone(world: World, node: Node) -> None:
+    """A client that cannot resume is told which events it will never get [SNAP3] [RES4] [RES5]."""
+    first = await world.join(node)
+    replica = node.replication.replica(SECTOR)
+    assert replica is not None
+    epoch, seq = replica.position
+    await first.drop()
+    await tick_on(world, 3)
+    second = await resume(node, first, "long forgotten", first.session.claims, {SECTOR: [epoch, seq]})
+    told = [message for message in messages(second) if message.get("room") == SECTOR]
+    assert [message["type"] for message in told][:2] == ["snapshot", "lost"]
+    assert (told[1]["from"], told[1]["to"]) == (seq + 1, told[0]["seq"])
 
 
 async def test_resumed_for_another_team(world: World, node: Node) -> None:
