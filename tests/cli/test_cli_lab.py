@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from gameserver.lab.orders import ORDERS
-from tests.cli.processes import command, environment, running
+from tests.cli.processes import command, environment
 
 ROW = re.compile(r"worker (\d) +(\w+) +(\S+) +(\w+) +(.*)")
 
@@ -93,12 +93,19 @@ def test_what_is_no_order() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_told_to_end_it_ends_everything(number: signal.Signals) -> None:
     """While nobody has typed anything; Redis, workers and bots go with it."""
-    with running("lab", "--port", "0", "--workers", "1", "--bots", "1") as lab:
-        lab.line("1 workers on one Redis")
-        started = psutil.Process(lab.process.pid).children(recursive=True)
+    lab = subprocess.Popen(
+        command("lab", "--port", "0", "--workers", "1", "--bots", "1"),
+        env=environment({}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with lab:
+        assert lab.stdout is not None
+        assert "1 workers on one Redis" in lab.stdout.readline()
+        started = psutil.Process(lab.pid).children(recursive=True)
         assert len(started) >= 3
-        code, _ = lab.end(number)
-        assert code == 130
-        gone, alive = psutil.wait_procs(started, 10)
+        lab.send_signal(number)
+        assert lab.wait(20) == 130
+        _, alive = psutil.wait_procs(started, 10)
         assert not alive
-        assert gone
