@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from gameserver.errors import SettingsError
 from gameserver.issuers import ALGORITHMS, LOOPBACK_HOSTS, SECRET_BYTES, Issuer, check_issuer, read_issuers
@@ -102,19 +103,14 @@ def _places(raw: str) -> tuple[str, ...]:
     return words
 
 
-_HOST = r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
-_is_store = re.compile(
-    rf"rediss?(://(?:[^/]*@)?{_HOST}|\+sentinel://(?:[^/]*@)?{_HOST}(?:,{_HOST})*/[^/?]+)(?:/[0-9]*)?(?:\?.*)?"
-).fullmatch
-
-
 def _redis_url(raw: str) -> str:
-    ports = re.findall(r":([0-9]+)(?=[,/]|$)", raw.partition("?")[0].rpartition("@")[2])
-    if _is_store(raw) is None or not all(0 < int(port) < 65536 for port in ports):
-        raise ValueError(
-            "must be like redis://[user:password@]host[:port][/database], or "
-            "redis+sentinel://[user:password@]host[:port],host[:port]/name[/database], or rediss... for TLS"
-        )
+    try:
+        url = urlsplit(raw)
+        fits = url.port != 0 and re.fullmatch(r"(/[0-9]*)?", url.path) is not None and bool(url.hostname)
+    except ValueError:
+        fits = False
+    if not fits or url.scheme not in ("redis", "rediss"):
+        raise ValueError("must be like redis://[user:password@]host[:port][/database], or rediss://... for TLS")
     return raw
 
 
@@ -137,8 +133,6 @@ class Settings:
     port: int = _setting(8000, _whole(0, 65535), "the port to listen at; 0 takes a free one")
     workers: int = _setting(1, _whole(1, 256), "worker processes; more than one needs Redis")
     redis_url: str = _setting("", _redis_url, "the store; without it the world lives in this process", secret=True)
-    redis_ca: str = _setting("", _text, "a PEM file of who signed Redis' certificate, if not known to the system")
-    redis_certificate: str = _setting("", _text, "a PEM file of the key and certificate that workers show to Redis")
     redis_deadline_s: float = _setting(1.0, _number(0, above=True), "the longest a store operation may take")
     dev: bool = _setting(False, _flag, "1: development conveniences, on loopback only")
     log_level: str = _setting("info", _one_of(*LOG_LEVELS), "how much to log")

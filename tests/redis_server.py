@@ -42,11 +42,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://{HOST}:{self.port}"
 
-    def start(self, config: str = "") -> RedisServer:
-        """Returns when it answers PING; `config` is a file that says everything but the options."""
-        place = ["--port", str(self.port), "--bind", HOST, "--dir", self.directory]
-        usual = [config] if config else [*place, "--save", "", "--appendonly", "no"]
-        command = [str(self.binary), *usual, *self.options]
+    def start(self) -> RedisServer:
+        """Returns when it answers PING."""
+        command = [str(self.binary), "--port", str(self.port), "--bind", HOST, "--dir", self.directory]
+        command += ["--save", "", "--appendonly", "no", *self.options]
         with Path(self.directory, "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         wait_until(self._answers, f"redis-server on port {self.port}")
@@ -94,57 +93,6 @@ class RedisServer:
     def _signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
-
-
-class Sentinels:
-    """Three sentinels that watch one primary under the name `SERVICE`; failover is fast."""
-
-    SERVICE = "world"
-    SIZE = 3
-
-    def __init__(self, primary: RedisServer, down_after: int = 1000) -> None:
-        """`down_after` is in milliseconds."""
-        self.nodes: list[RedisServer] = []
-        self._primary = primary
-        self._down_after = down_after
-
-    @property
-    def url(self) -> str:
-        places = ",".join(f"{HOST}:{node.port}" for node in self.nodes)
-        return f"redis+sentinel://{places}/{self.SERVICE}"
-
-    def start(self) -> Sentinels:
-        """Returns when each of them knows the others and a replica of the primary."""
-        for _ in range(self.SIZE):
-            node = RedisServer("--sentinel")
-            config = Path(node.directory, "sentinel.conf")
-            config.write_text(
-                f"port {node.port}\nbind {HOST}\ndir {node.directory}\n"
-                f"sentinel monitor {self.SERVICE} {HOST} {self._primary.port} 2\n"
-                f"sentinel down-after-milliseconds {self.SERVICE} {self._down_after}\n"
-                f"sentinel failover-timeout {self.SERVICE} 5000\n"
-            )
-            self.nodes.append(node.start(str(config)))
-        wait_until(lambda: all(map(self._knows_all, self.nodes)), "the sentinels")
-        return self
-
-    def _knows_all(self, node: RedisServer) -> bool:
-        with node.client() as client:
-            facts: Any = client.execute_command("SENTINEL", "MASTER", self.SERVICE)
-        if not isinstance(facts, dict):
-            facts = dict(zip(facts[::2], facts[1::2], strict=True))
-        told = {str(name, "utf-8") if isinstance(name, bytes) else name: value for name, value in facts.items()}
-        return int(told["num-other-sentinels"]) == self.SIZE - 1 and int(told["num-slaves"]) >= 1
-
-    def primary(self) -> int:
-        """The port they agree on."""
-        with self.nodes[0].client() as client:
-            answer: Any = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.SERVICE)
-        return int(answer[1])
-
-    def stop(self) -> None:
-        for node in self.nodes:
-            node.stop()
 
 
 class RedisCluster:

@@ -112,9 +112,9 @@ async def away(scene: Scene) -> str:
     gone = 5.0 if scene.quick else 60.0
     async with playing(scene, "--appendonly", "yes", "--appendfsync", "always") as (redis, fleet, entrants, load):
         processes = [worker.process for worker in fleet]
-        marks = answered(entrants)
         redis.kill()
         noticed = await red(scene, fleet)
+        marks = answered(entrants)
         assert all(entrant.client.rooms for entrant in entrants)
         await asyncio.sleep(gone - noticed)
         slowest = slowest_since(entrants, marks)

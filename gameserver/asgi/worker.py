@@ -12,7 +12,6 @@ from gameserver.asgi.handshake import gate_of
 from gameserver.buses.base import Bus, StoreLimits
 from gameserver.buses.memory import MemoryBus, MemoryStore
 from gameserver.buses.redis.bus import RedisBus
-from gameserver.buses.redis.tls import tls_context
 from gameserver.errors import GameserverError
 from gameserver.game import Game
 from gameserver.runtime.clock import Clock
@@ -96,8 +95,7 @@ def make_bus(settings: Settings, game: Game, worker: str, clock: Clock) -> Bus:
     """The bus the settings ask for: Redis by its URL, else memory."""
     limits = StoreLimits(command_memory=settings.command_memory_s)
     if settings.redis_url:
-        tls = tls_context(settings.redis_ca, settings.redis_certificate)
-        return RedisBus(settings.redis_url, game.name, worker, limits, settings.redis_deadline_s, ssl_context=tls)
+        return RedisBus(settings.redis_url, game.name, worker, limits, settings.redis_deadline_s)
     return MemoryBus(MemoryStore(limits, clock.wall_ms), worker)
 
 

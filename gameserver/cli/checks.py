@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gameserver.buses.redis.tls import tls_context
 from gameserver.cli.findings import Finding, doubtful, down, fine, wrong
 from gameserver.cli.redis_checks import check_redis
 from gameserver.cli.sockets import bind
@@ -107,13 +106,8 @@ def _examine_store(found: Examination, environ: Mapping[str, str], overrides: Gi
         text = "There is no Redis: the world lives in the memory of one process and goes with it."
         found.findings.append(fine("store", text))
         return
-    try:
-        tls = tls_context(*(alone(name, environ, overrides) or "" for name in ("redis_ca", "redis_certificate")))
-    except SettingsError as error:
-        found.findings += [wrong("redis", fault) for fault in error.faults]
-        return
     world = found.game.name if found.game else None
-    found.findings += asyncio.run(check_redis(url, world, max(deadline or 0.0, LEAST_DEADLINE), tls))
+    found.findings += asyncio.run(check_redis(url, world, max(deadline or 0.0, LEAST_DEADLINE)))
 
 
 def alone(name: str, environ: Mapping[str, str], overrides: Given) -> Any:

@@ -7,7 +7,6 @@ import logging
 import re
 import secrets
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +15,6 @@ from gameserver.buses.base import BusStats
 from gameserver.buses.redis.bus import RedisBus
 from gameserver.buses.redis.connection import Connection, connect
 from gameserver.buses.redis.faults import StoreRefused
-from gameserver.buses.redis.sentinel import find_primary
 from gameserver.buses.redis.topology import Address, Node, greet, owner_of, parse_url, primaries, slot_of, world_key
 from gameserver.cli.findings import Finding, doubtful, down, fine, wrong
 from gameserver.errors import GameserverError, SettingsError, Unavailable
@@ -26,17 +24,17 @@ PROBES = 5
 PENDING = 16
 
 
-async def check_redis(url: str, world: str | None, deadline: float, tls: ssl.SSLContext | None = None) -> list[Finding]:
+async def check_redis(url: str, world: str | None, deadline: float) -> list[Finding]:
     """Findings about the store at `url`; `world` is the world's name, None when it is not known.
 
     `deadline` is in seconds, for connecting and for each question. All that is left behind is what a probe writes,
     and that expires after a minute.
     """
     try:
-        address = parse_url(url, tls)
+        address = parse_url(url)
     except SettingsError as error:
         return [wrong("redis", _sentence(fault)) for fault in error.faults]
-    place = address.place
+    place = f"{address.host}:{address.port}"
     try:
         greeting, facts, found = await _ask(address, world, deadline)
     except StoreRefused as error:
@@ -45,7 +43,7 @@ async def check_redis(url: str, world: str | None, deadline: float, tls: ssl.SSL
         return [down("redis", f"Redis at {place} cannot be reached: {_cause(error, deadline)}.")]
     found += [fine("redis", f"Redis at {place} answers."), *judge(place, greeting, facts)]
     if world is not None and not any(finding.level == "FAIL" for finding in found):
-        found.append(await _probe(url, world, place, deadline, tls))
+        found.append(await _probe(url, world, place, deadline))
     return found
 
 
@@ -55,9 +53,6 @@ async def _ask(
     """What the primary that keeps the world says of itself."""
     found: list[Finding] = []
     node = (address.host, address.port)
-    if address.service:
-        node = await find_primary(address, deadline)
-        found.append(fine("redis", f"The sentinels' primary is {node[0]}:{node[1]}."))
     connection = await _open(node, address, deadline)
     try:
         greeting = await greet(connection, address)
@@ -139,9 +134,9 @@ def _persistence(facts: Mapping[str, str]) -> Finding:
     )
 
 
-async def _probe(url: str, world: str, place: str, deadline: float, tls: ssl.SSLContext | None) -> Finding:
+async def _probe(url: str, world: str, place: str, deadline: float) -> Finding:
     """Write through a script and wait for the publication, as a worker's readiness does."""
-    bus = RedisBus(url, world, f"check-{secrets.token_hex(4)}", deadline=deadline, ssl_context=tls)
+    bus = RedisBus(url, world, f"check-{secrets.token_hex(4)}", deadline=deadline)
     trips = []
     with _silent_bus():
         try:

@@ -10,7 +10,6 @@ and for which there is no more room now. So the store is asked first whether it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -37,8 +36,8 @@ MAX_CONFLICTS = 30
 MAX_REFUSALS = 200
 HOT_BATCHES = 64
 """For how many batches a contested entity keeps its commands in groups of their own."""
-GIVE_UP = 1.0
-"""Seconds after which a batch whose reply was lost is asked for no more, and its commands are refused."""
+GIVE_UP = 2.0
+"""Seconds a batch whose reply was lost is asked for again before its commands are refused."""
 WAIT_FOR_ROOM = 5.0
 
 
@@ -202,8 +201,7 @@ class Committer:
     async def _resume_with(self, work: Work, room: str) -> None:
         loaded = True
         try:
-            patience = WAIT_FOR_ROOM if self._bus.connected else GIVE_UP
-            await asyncio.wait_for(self._replication.want(room), patience)
+            await asyncio.wait_for(self._replication.want(room), WAIT_FOR_ROOM)
         except TimeoutError:
             loaded = False
         finally:
@@ -252,9 +250,6 @@ class Committer:
             for work in everybody:
                 self.stats.unavailable += 1
                 work.answer(error)
-            if self._down:
-                # They came while this batch was waited for: another such wait would be beyond every deadline.
-                self._refuse_all()
             return
         self._down = False
         stats = self.stats
@@ -270,20 +265,14 @@ class Committer:
     async def _send(self, batch: Batch) -> BatchReply:
         """A lost reply is asked for again with the same number, which the store answers from memory."""
         until = self._now() + GIVE_UP
-        try:
-            # The bus has a deadline of its own: only what is sent again could take longer.
-            return await self._bus.commit(batch)
-        except Unavailable:
-            pass
-        try:
-            async with asyncio.timeout(until - self._now()):
-                while True:
-                    self.stats.resent += 1
-                    await asyncio.sleep(0.02)
-                    with contextlib.suppress(Unavailable):
-                        return await self._bus.commit(batch)
-        except TimeoutError:
-            raise Unavailable("the store does not answer", retry_after=1.0) from None
+        while True:
+            try:
+                return await self._bus.commit(batch)
+            except Unavailable:
+                if self._now() >= until:
+                    raise Unavailable("the store does not answer", retry_after=1.0) from None
+                self.stats.resent += 1
+                await asyncio.sleep(0.02)
 
     async def _learn_epoch(self) -> None:
         try:

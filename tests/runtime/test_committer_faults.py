@@ -327,20 +327,6 @@ async def test_a_store_that_is_down(worker: OneWorker, outsider: Outsider, store
     assert count(store) == 1
 
 
-async def test_who_comes_while_a_batch_is_waited_for(worker: OneWorker, outsider: Outsider) -> None:
-    """Nobody waits for longer than one deadline: not those in flight, whose replies are lost for ever, and not those
-    behind them."""
-    await follow(worker, outsider)
-    worker.bus.lost_replies = 10_000
-    started = now()
-    worker.submit("first", adding(ROOM, "counter:1"))
-    await until(lambda: worker.committer.stats.resent > 0)
-    worker.submit("second", adding(ROOM, "counter:1"))
-    await until(lambda: worker.answer("first") and worker.answer("second"))
-    assert now() - started <= module.GIVE_UP + 0.1
-    assert isinstance(worker.answer("second"), Unavailable)
-
-
 async def test_given_up_but_applied(worker: OneWorker, outsider: Outsider, store: MemoryStore) -> None:
     """The commit was applied and its reply never came: sent again by the player, it is answered, not done twice."""
     await follow(worker, outsider)

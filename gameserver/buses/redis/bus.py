@@ -32,7 +32,6 @@ from gameserver.buses.redis.connection import Argument, Connection, connect
 from gameserver.buses.redis.faults import StoreRefused, unavailable
 from gameserver.buses.redis.request import decode_reply, decode_snapshots, encode_batch, glob
 from gameserver.buses.redis.scripts import scripts
-from gameserver.buses.redis.sentinel import find_primary
 from gameserver.buses.redis.topology import Node, greet, owner_of, parse_url, primaries, slot_of, world_key
 from gameserver.errors import ForeignEpoch, GameserverError, Unavailable
 
@@ -157,23 +156,16 @@ class RedisBus:
         self._standing.clear()
 
     async def _watch(self, connection: Connection) -> None:
-        """Return when the connection ended. A silent one is asked, so that a dead peer is noticed; and sentinels are,
-        whether it still leads to the primary: a node that was cut off from them does not know."""
+        """Return when the connection ended. A silent one is asked, so that a dead peer is noticed."""
         while not connection.closed.done():
             heard = connection.heard
             await asyncio.wait((connection.closed,), timeout=PING_EVERY)
-            if self._address.service and not connection.closed.done():
-                with contextlib.suppress(Unavailable):
-                    if (primary := await find_primary(self._address, self._deadline)) != self._nodes[0]:
-                        connection.abort(f"the primary is {primary[0]}:{primary[1]} now")
             if connection.heard == heard and not connection.closed.done():
                 with contextlib.suppress(Unavailable):
                     await connection.call("PING")
 
     async def _connect(self) -> Connection:
         """A connection to the primary that keeps the world, ready for use."""
-        if self._address.service:
-            self._nodes = [await find_primary(self._address, self._deadline)]
         asked = self._nodes[0]
         # Should this one fail, another known node is asked next; the configured address stays in the circle.
         self._nodes = [*self._nodes[1:], asked]

@@ -20,63 +20,30 @@ Node = tuple[str, int]
 _WORLD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-SCHEMES = {"redis": False, "rediss": True, "redis+sentinel": False, "rediss+sentinel": True}
-"""Those a URL may begin with, and whether they mean TLS."""
-SENTINEL_PORT = 26379
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to ask. With a `service`, `host` and `port` are the first of the `sentinels`, which say where it is."""
-
     host: str
     port: int
     username: str
     password: str
     database: int
     tls: ssl.SSLContext | None
-    service: str = ""
-    sentinels: tuple[Node, ...] = ()
-
-    @property
-    def place(self) -> str:
-        """For people."""
-        where = ", ".join(f"{host}:{port}" for host, port in self.sentinels or ((self.host, self.port),))
-        return f"{self.service} (of the sentinels {where})" if self.service else where
 
 
 def parse_url(url: str, tls: ssl.SSLContext | None = None) -> Address:
-    """`redis://[user][:password]@host[:port][/database]`, or
-    `redis+sentinel://[user][:password]@host[:port],host[:port].../name[/database]`; `rediss` for TLS.
-
-    Raises SettingsError.
-    """
+    """`redis://` or `rediss://[user][:password]@host[:port][/database]`. Raises SettingsError."""
     try:
         parts = urlsplit(url)
-        credentials, _, hosts = parts.netloc.rpartition("@")
-        username, _, password = credentials.partition(":")
-        by_sentinel = parts.scheme.endswith("+sentinel")
-        nodes = tuple(_node(host, SENTINEL_PORT if by_sentinel else 6379) for host in hosts.split(","))
-        words = parts.path.strip("/").split("/")
-        service = unquote(words.pop(0)) if by_sentinel else ""
-        database = int("/".join(words) or 0)
+        port = parts.port or 6379
+        database = int(parts.path.strip("/") or 0)
     except ValueError as error:
         raise SettingsError([f"the Redis URL cannot be read: {error}"]) from None
-    if parts.scheme not in SCHEMES:
+    if parts.scheme not in ("redis", "rediss"):
         raise SettingsError([f"the Redis URL must begin with redis:// or rediss://, not {parts.scheme!r}"])
-    if not all(host for host, _ in nodes) or (len(nodes) > 1 and not by_sentinel):
-        raise SettingsError(["the Redis URL names no host" if len(nodes) == 1 else "the Redis URL names several hosts"])
-    if by_sentinel and not service:
-        raise SettingsError(["the Redis URL names sentinels, but no service: redis+sentinel://host:port/name"])
-    context = (tls or ssl.create_default_context()) if SCHEMES[parts.scheme] else None
-    sentinels = nodes if by_sentinel else ()
-    return Address(*nodes[0], unquote(username), unquote(password), database, context, service, sentinels)
-
-
-def _node(text: str, usual: int) -> Node:
-    """Raises ValueError."""
-    parts = urlsplit(f"//{text}")
-    return parts.hostname or "", usual if parts.port is None else parts.port
+    if not parts.hostname:
+        raise SettingsError(["the Redis URL names no host"])
+    tls = (tls or ssl.create_default_context()) if parts.scheme == "rediss" else None
+    return Address(parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""), database, tls)
 
 
 def world_key(world: str) -> str:
