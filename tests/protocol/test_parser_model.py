@@ -30,7 +30,7 @@ LIMIT = 400
 ENDLESS = 1 << 30
 LONGER_FORM = ("a length longer", "a control frame that is long")
 """How the parser's reasons begin where it may have met such a length."""
-OTHER_FAULT = ((1002, 1009), (1002, 1007))
+OTHER_FAULT = ((1002, 1009), (1002, 1007), (1007, 1009))
 """Our code and the library's for a frame with two faults."""
 Message = tuple[int, bytes]
 
